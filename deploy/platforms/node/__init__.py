@@ -1,0 +1,1 @@
+"""A real single-node Kubernetes from upstream binaries, for machines without a Docker engine."""

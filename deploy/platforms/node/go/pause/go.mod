@@ -1,0 +1,3 @@
+module trimtab.dev/deploy/pause
+
+go 1.26
