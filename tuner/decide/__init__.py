@@ -1,0 +1,1 @@
+"""The laws: from policy, observation, beliefs and memory to a plan with reasons. Pure."""

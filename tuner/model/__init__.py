@@ -1,0 +1,1 @@
+"""What the tuner has learned: small, explicit, serialisable. Pure."""
