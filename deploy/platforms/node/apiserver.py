@@ -55,7 +55,7 @@ def free_ports(count: int) -> list[int]:
 
 def _run(stack: ExitStack, component: Component, folder: Path) -> None:
     log = folder / f"{component.name}.log"
-    process = start(component.name, component.command, log)
+    process = start(component.command, log)
     identity = identify(component.name, process.pid)
     stack.callback(process.wait)
     stack.callback(end, [identity])
