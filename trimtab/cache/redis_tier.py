@@ -1,0 +1,158 @@
+"""The shared tier: entries in Redis, versions that make a slow reader harmless, and patience with a bound.
+
+Every call waits at most `wait_seconds`; failures in a row open a circuit breaker. A failed call is an answer
+(`Unavailable`), never an exception: a cache that is down costs time, not requests.
+
+Versions (groups ON_WRITE): a write puts a new random mark on its key and deletes the entry, in one step. A reader notes
+the mark before it asks the database and stores what it read only if the mark is still the same, compared and stored in
+one script. So whoever read before the commit cannot store after it. Marks are random rather than counted: one that
+expired or was evicted and came anew never equals an older one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from trimtab.cache.breaker import CircuitBreaker
+from trimtab.cache.entry import NO_VERSION, Entry, decode
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_WAIT_SECONDS = 0.05
+MARK_BYTES = 8
+_NO_MARK = bytes(MARK_BYTES)
+
+MARK_LIFE_SECONDS = 3600
+"""How long a mark stays after the write: longer than any read of the database may take (see MAX_FILL_SECONDS)."""
+
+MAX_FILL_SECONDS = 60.0
+"""An answer that took longer to make is not stored: its mark may have expired meanwhile."""
+
+# KEYS: group mark, key mark, entry. ARGV: version noted (16 bytes), entry, life in ms.
+_STORE_IF_UNCHANGED = """
+local none = string.rep('\\0', 8)
+local version = (redis.call('GET', KEYS[1]) or none) .. (redis.call('GET', KEYS[2]) or none)
+if version ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+
+Answer = TypeVar("Answer")
+
+
+class Unavailable:
+    """Redis did not answer in time, refused, or was not asked because the breaker is open."""
+
+
+UNAVAILABLE = Unavailable()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What Redis knows of a key: its entry if it has one of the present version, and that version."""
+
+    entry: Entry | None
+    version: bytes = NO_VERSION
+
+
+class RedisTier:
+    """Entries in Redis under `prefix`. `client` must return bytes (decode_responses=False)."""
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        prefix: str = "trimtab",
+        wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._wait_seconds = wait_seconds
+        self._breaker = breaker or CircuitBreaker()
+        self._store_if_unchanged = client.register_script(_STORE_IF_UNCHANGED)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the breaker is open."""
+        return self._breaker.is_open
+
+    async def read(self, group: str, key: str) -> Found | Unavailable:
+        """The entry of a key that nobody invalidates."""
+        data = await self._bounded(self._client.get(self._entry_name(group, key)))
+        if isinstance(data, Unavailable):
+            return data
+        return Found(decode(data) if data else None)
+
+    async def read_versioned(self, group: str, key: str) -> Found | Unavailable:
+        """The entry of a key if no write came after it, and the version to store a new one under."""
+        names = [self._group_mark_name(group), self._mark_name(group, key), self._entry_name(group, key)]
+        answer = await self._bounded(self._client.mget(names))
+        if isinstance(answer, Unavailable):
+            return answer
+        version = (answer[0] or _NO_MARK) + (answer[1] or _NO_MARK)
+        entry = decode(answer[2]) if answer[2] else None
+        return Found(entry if entry is not None and entry.version == version else None, version)
+
+    async def store(self, group: str, key: str, entry: Entry) -> bool:
+        """Store an entry that nobody invalidates. False: Redis is unavailable."""
+        call = self._client.set(self._entry_name(group, key), entry.encode(), px=entry.life_milliseconds)
+        return not isinstance(await self._bounded(call), Unavailable)
+
+    async def store_versioned(self, group: str, key: str, entry: Entry) -> bool:
+        """Store an entry if its version is still the present one. False: it is not, or Redis is unavailable."""
+        names = [self._group_mark_name(group), self._mark_name(group, key), self._entry_name(group, key)]
+        arguments: list[bytes | int] = [entry.version, entry.encode(), entry.life_milliseconds]
+        answer = await self._bounded(self._store_if_unchanged(keys=names, args=arguments))
+        return not isinstance(answer, Unavailable) and bool(answer)
+
+    async def invalidate(self, group: str, key: str, *, patiently: bool = False) -> bool:
+        """Put a new mark on a key and drop its entry. False: Redis is unavailable, try again later."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.set(self._mark_name(group, key), secrets.token_bytes(MARK_BYTES), ex=MARK_LIFE_SECONDS)
+        pipeline.delete(self._entry_name(group, key))
+        return not isinstance(await self._bounded(pipeline.execute(), patiently=patiently), Unavailable)
+
+    async def invalidate_group(self, group: str, *, patiently: bool = False) -> bool:
+        """Put a new mark on a whole group; its entries are no longer found and expire by themselves."""
+        # No expiry: it must outlive every entry of the group, and there is one a group.
+        call = self._client.set(self._group_mark_name(group), secrets.token_bytes(MARK_BYTES))
+        return not isinstance(await self._bounded(call, patiently=patiently), Unavailable)
+
+    async def _bounded(self, call: Awaitable[Any], *, patiently: bool = False) -> Any | Unavailable:
+        """The answer of a call within the wait (patiently: 20 times it), or UNAVAILABLE."""
+        if not self._breaker.allows(time.monotonic()):
+            if asyncio.iscoroutine(call):
+                call.close()
+            return UNAVAILABLE
+        try:
+            async with asyncio.timeout(self._wait_seconds * (20 if patiently else 1)):
+                answer = await call
+        except (RedisError, OSError, TimeoutError) as error:
+            was_open = self._breaker.is_open
+            self._breaker.failed(time.monotonic())
+            if self._breaker.is_open and not was_open:
+                logger.warning("the cache goes on without Redis for now: %s", repr(error))
+            return UNAVAILABLE
+        if self._breaker.is_open:
+            logger.warning("Redis answers again")
+        self._breaker.succeeded()
+        return answer
+
+    def _entry_name(self, group: str, key: str) -> str:
+        return f"{self._prefix}:entry:{group}:{key}"
+
+    def _mark_name(self, group: str, key: str) -> str:
+        return f"{self._prefix}:mark:{group}:{key}"
+
+    def _group_mark_name(self, group: str) -> str:
+        return f"{self._prefix}:mark:{group}"

@@ -1,0 +1,137 @@
+"""Everything at once: what a FastAPI or Starlette service needs to become tunable.
+
+    engine = create_async_engine(url, poolclass=ResizableAsyncPool, pool_size=5)
+    tunable = Trimtab(engine=engine, cache=Cache([CacheGroup("item", ttl_seconds=30)], redis))
+    app = FastAPI(lifespan=tunable.lifespan)
+    tunable.install(app)
+
+Only wiring: each part can be used alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+
+from trimtab.admission import AdmissionMiddleware, ConcurrencyLimiter
+from trimtab.cache import Cache
+from trimtab.drain import MAX_CONNECTION_AGE_SECONDS, Drain, DrainMiddleware
+from trimtab.knobs.document import ApiKnobs
+from trimtab.knobs.watch import Knobs, KnobsWatcher
+from trimtab.pool import ResizableAsyncPool
+from trimtab.telemetry import (
+    AdmissionCollector,
+    CacheCollector,
+    MetricsServer,
+    PoolCollector,
+    TelemetryMiddleware,
+    new_registry,
+    start_metrics_server,
+)
+
+DEFAULT_CONCURRENCY = 100
+DEFAULT_METRICS_PORT = 9100
+
+
+class Trimtab:
+    """The tunable parts of one process, wired to its knobs document (TRIMTAB_KNOBS).
+
+    The settings in force without a document are those that the parts were made with: the engine's pool size, the
+    groups' TTLs, `concurrency` requests in progress. `metrics_port` None: no metrics port, the caller serves
+    `registry`.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: AsyncEngine | None = None,
+        cache: Cache | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        max_connection_age_seconds: float = MAX_CONNECTION_AGE_SECONDS,
+        metrics_port: int | None = DEFAULT_METRICS_PORT,
+        registry: CollectorRegistry | None = None,
+        watcher: KnobsWatcher | None = None,
+    ) -> None:
+        self.engine = engine
+        self.cache = cache
+        self.limiter = ConcurrencyLimiter(concurrency)
+        self.drain = Drain(max_connection_age_seconds)
+        self.registry = registry if registry is not None else new_registry()
+        self.metrics_server: MetricsServer | None = None
+        self._metrics_port = metrics_port
+        defaults = ApiKnobs(
+            pool_size=self.pool.size() if engine is not None else None,
+            concurrency=concurrency,
+            cache_ttl_seconds={group.name: group.ttl_seconds for group in cache.groups} if cache is not None else {},
+        )
+        self.watcher = watcher if watcher is not None else KnobsWatcher.from_environment(api=defaults)
+        self.watcher.subscribe(self._apply, confirm=self._confirm)
+        self._register()
+
+    @property
+    def pool(self) -> ResizableAsyncPool:
+        """The engine's present pool."""
+        if self.engine is None:
+            raise RuntimeError("this service was made without an engine, so it has no pool")
+        pool = self.engine.sync_engine.pool
+        if not isinstance(pool, ResizableAsyncPool):
+            raise TypeError(
+                f"the engine's pool is a {type(pool).__name__}, which cannot be resized; "
+                "remedy: create_async_engine(url, poolclass=ResizableAsyncPool, pool_size=...)"
+            )
+        return pool
+
+    @property
+    def ready(self) -> bool:
+        """Whether the settings are applied and no drain has begun: what /readyz should say, beside its own checks."""
+        return self.watcher.applied is not None and not self.drain.draining
+
+    def install(self, app: Starlette) -> None:
+        """Put the middleware around an application, before it starts: drain outermost, then telemetry, admission."""
+        app.add_middleware(AdmissionMiddleware, limiter=self.limiter)
+        app.add_middleware(TelemetryMiddleware, registry=self.registry)
+        app.add_middleware(DrainMiddleware, drain=self.drain)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
+        """Apply the knobs and serve the metrics while the application runs. Closes the cache, not the engine."""
+        await self.watcher.start()
+        try:
+            if self._metrics_port is not None:
+                self.metrics_server = start_metrics_server(self._metrics_port, self.registry)
+            yield
+        finally:
+            await self.watcher.stop()
+            if self.metrics_server is not None:
+                self.metrics_server.stop()
+            if self.cache is not None:
+                await self.cache.close()
+
+    def _register(self) -> None:
+        self.registry.register(self.watcher)
+        self.registry.register(AdmissionCollector(self.limiter))
+        if self.engine is not None:
+            self.registry.register(PoolCollector(lambda: self.pool, self.registry))
+        if self.cache is not None:
+            self.registry.register(CacheCollector(self.cache))
+
+    async def _apply(self, knobs: Knobs) -> None:
+        api = knobs.api
+        if self.engine is not None and api.pool_size is not None:
+            await self.pool.resize(api.pool_size)
+        if api.concurrency is not None:
+            self.limiter.set_limit(api.concurrency)
+        if self.cache is not None:
+            declared = {group.name for group in self.cache.groups}
+            for group, seconds in api.cache_ttl_seconds.items():
+                if group in declared:
+                    self.cache.set_ttl(group, seconds)
+
+    async def _confirm(self, knobs: Knobs) -> None:
+        if self.engine is not None:
+            await self.pool.drained()
