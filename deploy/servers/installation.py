@@ -69,12 +69,12 @@ class Installation:
     def find(self, program: str) -> str | None:
         """The path of `program`, as seen from inside the root."""
         for name in (program, *ALIASES.get(program, ())):
-            for directory in PROGRAM_DIRECTORIES:
-                if ((self.root or Path("/")) / directory / name).exists():
-                    return f"/{directory}/{name}"
             on_path: str | None = shutil.which(name) if self.root is None else None
             if on_path is not None:
                 return on_path
+            for directory in PROGRAM_DIRECTORIES:  # Debian keeps PostgreSQL's, and for users sbin, off PATH
+                if ((self.root or Path("/")) / directory / name).exists():
+                    return f"/{directory}/{name}"
         return None
 
     def account(self, user: str) -> tuple[int, int] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -9,6 +11,8 @@ import psycopg
 import pytest
 
 from deploy.servers.exporters import PostgresExporter, RedisExporter
+from deploy.servers.installation import Installation
+from deploy.servers.packages import mismatches, too_old
 from deploy.servers.pgbouncer import PgBouncer
 from deploy.servers.postgres import Login, Postgres
 from deploy.servers.prometheus import static_target
@@ -93,3 +97,29 @@ def test_the_pool_size_is_what_the_console_set(postgres: Postgres, pgbouncer: Pg
     pgbouncer.retarget(postgres.login())
     with pytest.raises(ValueError, match="unlimited"):
         pgbouncer.set_pool_size(0)
+
+
+def test_the_versions_are_those_of_the_images(
+    installation: Installation, postgres: Postgres, redis_server: RedisServer, pgbouncer: PgBouncer
+) -> None:
+    assert installation.versions == installation.read_versions()
+    if installation.root is not None:
+        assert mismatches(installation.versions) == []
+    assert too_old(installation.versions) == []
+    assert postgres.execute("SHOW server_version_num")[0][0] >= "170000"  # type: ignore[operator]
+    assert redis_server.info()["redis_version"].startswith("8.")
+    assert "1.24" in str(pgbouncer.console("SHOW VERSION"))
+
+
+def test_backends_end_with_a_client_that_vanishes(postgres: Postgres, database: str) -> None:
+    """client_connection_check_interval: a killed pooler's backends do not hold the budget's connections."""
+    login = postgres.login("catalog_app", database)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import psycopg, sys; psycopg.connect(sys.argv[1]).execute('SELECT pg_sleep(600)')",
+         login.conninfo],
+    )  # fmt: skip
+    count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
+    eventually(lambda: postgres.execute(count) == [(1,)], "the query runs")
+    child.kill()
+    child.wait()
+    eventually(lambda: postgres.execute(count) == [(0,)], "the backend has noticed")
