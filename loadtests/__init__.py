@@ -1,0 +1,1 @@
+"""Load tests: what is sent, how fast, and what came of it."""
