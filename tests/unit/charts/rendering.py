@@ -30,7 +30,8 @@ class Chart:
         )
 
     def render(self, values: Mapping[str, Any] | None = None) -> Manifests:
-        return Manifests([document for document in yaml.safe_load_all(self.text(values)) if document])
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
+        return Manifests([document for document in yaml.load_all(self.text(values), loader) if document])
 
 
 @dataclass(frozen=True)

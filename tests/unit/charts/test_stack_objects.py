@@ -123,6 +123,13 @@ def test_the_rollout_never_takes_an_api_pod_before_its_successor_is_ready(defaul
     assert strategy == {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
+def test_the_kubelet_outwaits_the_drain(stack: Chart) -> None:
+    pod = pod_of(stack.render({"api": {"drainSeconds": 30, "stopSeconds": 40}}).one("Deployment", "catalog-api"))
+    given = environment(container(pod, "api"))
+    drain = int(given["API_DRAIN_SECONDS"]) + int(given["API_STOP_SECONDS"])
+    assert drain == 70 < pod["terminationGracePeriodSeconds"]
+
+
 def test_a_job_is_new_only_when_its_template_is(stack: Chart, default: Manifests) -> None:
     def names(values: dict[str, Any]) -> tuple[str, str]:
         manifests = stack.render(values)

@@ -132,7 +132,8 @@ def test_settings_accept_the_environment_and_ignore_none_of_it(
     module = pytest.importorskip(settings)
     given = environment(container(pod_of(stack.render(BAD_START).one(kind, name)), part))
     for variable, value in given.items():
-        monkeypatch.setenv(variable, "750" if variable == "TRIMTAB_CPU_LIMIT_MILLICORES" else value)
+        filled = "750" if variable == "TRIMTAB_CPU_LIMIT_MILLICORES" else value.ljust(40, "x")
+        monkeypatch.setenv(variable, filled if value.startswith("<") else value)
     monkeypatch.setenv("POD_NAME", f"{name}-0")
     made = module.Settings()
     known = {f"{prefix}{field}".upper() for field in type(made).model_fields}
