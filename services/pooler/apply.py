@@ -20,7 +20,9 @@ from services.pooler.console import Console, ConsoleError, Limits, Pool
 RECONNECT = "RECONNECT"
 PROBE_SECONDS = 1.0
 """Least time between two questions to PostgreSQL whether it accepts logins."""
-DOUBT_SECONDS = 30.0
+STARVED_SECONDS = 3.0
+"""Clients that wait so long while no server is added mean refused logins: PgBouncer tries again each second."""
+DOUBT_SECONDS = 10.0
 """After logins seemed refused, RECONNECT waits this long: PgBouncer does not say that they work again."""
 
 log = structlog.get_logger()
@@ -48,25 +50,25 @@ def servers_open(limits: Limits, pool: Pool) -> int:
 
 
 class LoginEvidence:
-    """Whether PgBouncer seems to be refused by PostgreSQL: clients wait, yet fewer servers are open than may be.
+    """Whether PgBouncer seems to be refused by PostgreSQL: clients wait, servers are lacking, none comes.
 
-    PgBouncer opens servers one by one within milliseconds, so seeing this in samples at least `PROBE_SECONDS` apart,
-    and in all between, means that it cannot. It covers what a ping does not show: the role's connection limit, a wrong
-    password. Pure: time in seconds comes in as an argument.
+    PgBouncer opens servers one by one, each within milliseconds. It covers what a ping does not show: the role's
+    connection limit, a wrong password. Pure: time in seconds comes in as an argument.
     """
 
     def __init__(self) -> None:
         self._starved_since: float | None = None
+        self._established = 0
         self._doubt_until = float("-inf")
 
     def see(self, now: float, limits: Limits, pool: Pool) -> None:
         established = pool.total_servers - pool.servers["login"]
+        added, self._established = established > self._established, established
         if pool.waiting == 0 or established >= limits.effective:
             self._starved_since = None
-            return
-        if self._starved_since is None:
+        elif added or self._starved_since is None:
             self._starved_since = now
-        elif now - self._starved_since >= PROBE_SECONDS:
+        elif now - self._starved_since >= STARVED_SECONDS:
             self._doubt_until = now + DOUBT_SECONDS
 
     def refused(self, now: float) -> bool:

@@ -9,8 +9,8 @@ from tests.integration.pooler.load import Backends, Load
 from tests.integration.pooler.pod import Pod, wait_for
 
 
-def test_the_ini_starts_at_one_and_the_agent_applies_the_charts_size(database: Postgres) -> None:
-    with Pod(database, pool_size=3) as pod:
+def test_the_ini_starts_at_one_and_the_agent_applies_the_charts_size(catalog: Postgres) -> None:
+    with Pod(catalog, pool_size=3) as pod:
         assert pod.limits() == (1, 1)
         pod.start_agent()
         wait_for("readiness", pod.is_ready)
@@ -21,8 +21,8 @@ def test_the_ini_starts_at_one_and_the_agent_applies_the_charts_size(database: P
         assert load.failures == []
 
 
-def test_it_grows_and_shrinks_under_load_without_a_failure_and_never_beyond_the_size(database: Postgres) -> None:
-    with Pod(database, pool_size=1) as pod, Backends(database) as backends:
+def test_it_grows_and_shrinks_under_load_without_a_failure_and_never_beyond_the_size(catalog: Postgres) -> None:
+    with Pod(catalog, pool_size=1) as pod, Backends(catalog) as backends:
         pod.publish(1, pool_size=2)
         pod.start_agent()
         wait_for("readiness", pod.is_ready)

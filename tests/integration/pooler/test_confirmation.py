@@ -24,8 +24,8 @@ async def hold_transactions(login: Login, count: int) -> list[asyncpg.Connection
     return connections
 
 
-async def test_a_shrink_is_acknowledged_only_when_the_busy_servers_are_gone(database: Postgres) -> None:
-    with Pod(database) as pod:
+async def test_a_shrink_is_acknowledged_only_when_the_busy_servers_are_gone(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(1, pool_size=6)
         pod.start_agent()
         await asyncio.to_thread(pod.wait_acknowledged, 1)
@@ -48,8 +48,8 @@ async def test_a_shrink_is_acknowledged_only_when_the_busy_servers_are_gone(data
         assert pod.reconnects() == 1
 
 
-async def test_later_knobs_replace_a_shrink_that_is_not_confirmed(database: Postgres) -> None:
-    with Pod(database) as pod:
+async def test_later_knobs_replace_a_shrink_that_is_not_confirmed(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(1, pool_size=5)
         pod.start_agent()
         await asyncio.to_thread(pod.wait_acknowledged, 1)
@@ -63,8 +63,8 @@ async def test_later_knobs_replace_a_shrink_that_is_not_confirmed(database: Post
             await connection.close()
 
 
-def test_garbage_keeps_the_last_knobs(database: Postgres) -> None:
-    with Pod(database) as pod:
+def test_garbage_keeps_the_last_knobs(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(7, pool_size=4)
         pod.start_agent()
         pod.wait_acknowledged(7)
@@ -82,8 +82,8 @@ def test_garbage_keeps_the_last_knobs(database: Postgres) -> None:
         assert pod.limits() == (5, 5)
 
 
-def test_a_pod_that_the_knobs_do_not_count_neither_serves_nor_acknowledges(database: Postgres) -> None:
-    with Pod(database, pool_size=3, ordinal=1) as pod:
+def test_a_pod_that_the_knobs_do_not_count_neither_serves_nor_acknowledges(catalog: Postgres) -> None:
+    with Pod(catalog, pool_size=3, ordinal=1) as pod:
         pod.publish(1, pool_size=3, max_pods=2)
         pod.start_agent()
         wait_for("readiness", pod.is_ready)
@@ -106,14 +106,14 @@ def test_a_pod_that_the_knobs_do_not_count_neither_serves_nor_acknowledges(datab
         assert pod.limits() == (3, 3)
 
 
-def test_configure_refuses_an_ordinal_beyond_the_pods_that_are_counted(database: Postgres) -> None:
-    pod = Pod(database, ordinal=2, max_pods=2)
+def test_configure_refuses_an_ordinal_beyond_the_pods_that_are_counted(catalog: Postgres) -> None:
+    pod = Pod(catalog, ordinal=2, max_pods=2)
     refused = pod.configure()
     assert refused.returncode == 1
     assert "ordinal 2, but POOLER_MAX_PODS allows 2" in refused.stderr
     assert not pod.run_directory.exists()
 
-    pod = Pod(database, ordinal=1, max_pods=2)
+    pod = Pod(catalog, ordinal=1, max_pods=2)
     pod.publish(1, pool_size=4, max_pods=1)
     refused = pod.configure()
     assert refused.returncode == 1

@@ -12,8 +12,8 @@ from tests.integration.pooler.load import Backends, Load
 from tests.integration.pooler.pod import Pod, wait_for
 
 
-def test_after_reload_nobody_hears_ready_before_the_size_is_applied_again(database: Postgres) -> None:
-    with Pod(database) as pod:
+def test_after_reload_nobody_hears_ready_before_the_size_is_applied_again(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(1, pool_size=6)
         pod.start_agent()
         wait_for("readiness", pod.is_ready)
@@ -26,8 +26,8 @@ def test_after_reload_nobody_hears_ready_before_the_size_is_applied_again(databa
         wait_for("the size again, without anybody asking", lambda: pod.limits() == (6, 6))
 
 
-def test_a_restarted_pgbouncer_gets_its_size_before_readiness_and_counters_go_on(database: Postgres) -> None:
-    with Pod(database) as pod:
+def test_a_restarted_pgbouncer_gets_its_size_before_readiness_and_counters_go_on(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(1, pool_size=5)
         pod.start_agent()
         wait_for("readiness", pod.is_ready)
@@ -55,14 +55,14 @@ def test_a_restarted_pgbouncer_gets_its_size_before_readiness_and_counters_go_on
         )
 
 
-def test_the_agent_outlives_postgresql_and_says_no_reconnect_meanwhile(database: Postgres) -> None:
-    with Pod(database) as pod:
+def test_the_agent_outlives_postgresql_and_says_no_reconnect_meanwhile(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(1, pool_size=6)
         pod.start_agent()
         pod.wait_acknowledged(1)
         with Load(pod.app_login, clients=12) as load:
             wait_for("transactions", lambda: load.done > 200)
-            database.stop()
+            catalog.stop()
             try:
                 pod.publish(2, pool_size=2)
                 wait_for("generation 2: no server is open at all", lambda: pod.acknowledged() == 2)
@@ -70,21 +70,21 @@ def test_the_agent_outlives_postgresql_and_says_no_reconnect_meanwhile(database:
                 assert pod.is_ready(), "the pooler is well: taking it out of service would not bring PostgreSQL back"
                 assert pod.reconnects() == 0
             finally:
-                database.start()
+                catalog.start()
             load.wait_more(200)
         assert pod.limits() == (2, 2)
 
 
 @pytest.mark.long
-def test_no_reconnect_while_logins_hang_and_one_when_they_work_again(database: Postgres) -> None:
+def test_no_reconnect_while_logins_hang_and_one_when_they_work_again(catalog: Postgres) -> None:
     """The postmaster stopped: backends go on working, a new login gets no answer."""
-    with Pod(database) as pod, Backends(database) as backends:
+    with Pod(catalog) as pod, Backends(catalog) as backends:
         pod.publish(1, pool_size=8)
         pod.start_agent()
         pod.wait_acknowledged(1)
         with Load(pod.app_login, clients=24) as load:
             wait_for("eight backends", lambda: backends.now() == 8)
-            database.send_signal(signal.SIGSTOP)
+            catalog.send_signal(signal.SIGSTOP)
             try:
                 pod.publish(2, pool_size=2)
                 wait_for("the agent waits", lambda: "RECONNECT waits" in pod.agent_log.read_text())
@@ -92,7 +92,7 @@ def test_no_reconnect_while_logins_hang_and_one_when_they_work_again(database: P
                 assert pod.reconnects() == 0
                 assert pod.is_ready()
             finally:
-                database.send_signal(signal.SIGCONT)
+                catalog.send_signal(signal.SIGCONT)
             pod.wait_acknowledged(2)
             assert pod.reconnects() <= 1
             confirmed = time.monotonic()
@@ -101,8 +101,8 @@ def test_no_reconnect_while_logins_hang_and_one_when_they_work_again(database: P
         assert load.failures == []
 
 
-def test_a_pgbouncer_that_drains_is_not_ready_is_still_seen_and_ends_with_its_last_client(database: Postgres) -> None:
-    with Pod(database) as pod:
+def test_a_pgbouncer_that_drains_is_not_ready_is_still_seen_and_ends_with_its_last_client(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(1, pool_size=4)
         pod.start_agent()
         wait_for("readiness", pod.is_ready)
@@ -123,8 +123,8 @@ def test_a_pgbouncer_that_drains_is_not_ready_is_still_seen_and_ends_with_its_la
         assert pod.agent.returncode == 0
 
 
-def test_an_agent_that_is_told_to_end_alone_does(database: Postgres) -> None:
-    with Pod(database) as pod:
+def test_an_agent_that_is_told_to_end_alone_does(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.start_agent()
         wait_for("readiness", pod.is_ready)
         pod.terminate_agent()

@@ -12,8 +12,8 @@ from tests.integration.pooler.test_confirmation import hold_transactions
 COUNTERS = ("queries", "query_seconds", "xacts", "xact_seconds", "wait_seconds", "assignments")
 
 
-def test_every_metric_of_the_contract_is_there_and_counts(database: Postgres) -> None:
-    with Pod(database) as pod:
+def test_every_metric_of_the_contract_is_there_and_counts(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(1, pool_size=3)
         pod.start_agent()
         wait_for("readiness", pod.is_ready)
@@ -33,8 +33,8 @@ def test_every_metric_of_the_contract_is_there_and_counts(database: Postgres) ->
         assert pod.value("process_cpu_seconds_total") is not None
 
 
-def test_saturated_seconds_appear_while_clients_wait_and_not_else(database: Postgres) -> None:
-    with Pod(database) as pod:
+def test_saturated_seconds_appear_while_clients_wait_and_not_else(catalog: Postgres) -> None:
+    with Pod(catalog) as pod:
         pod.publish(1, pool_size=2)
         pod.start_agent()
         wait_for("readiness", pod.is_ready)
@@ -52,8 +52,8 @@ def test_saturated_seconds_appear_while_clients_wait_and_not_else(database: Post
         assert 0 < transactions <= load.done + light.done + 16
 
 
-async def test_the_longest_wait_shows_a_stall_that_the_counters_do_not(database: Postgres) -> None:
-    with Pod(database, pool_size=1) as pod:
+async def test_the_longest_wait_shows_a_stall_that_the_counters_do_not(catalog: Postgres) -> None:
+    with Pod(catalog, pool_size=1) as pod:
         pod.start_agent()
         await asyncio.to_thread(wait_for, "readiness", pod.is_ready)
         (holder,) = await hold_transactions(pod.app_login, 1)

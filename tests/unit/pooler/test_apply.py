@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pooler.apply import DOUBT_SECONDS, Applier, LoginEvidence, limit_commands
+from services.pooler.apply import DOUBT_SECONDS, STARVED_SECONDS, Applier, LoginEvidence, limit_commands
 from services.pooler.console import CLIENT_STATES, SERVER_STATES, ConsoleError, Limits, Pool
 
 
@@ -167,7 +167,7 @@ async def test_a_ping_without_an_answer_holds_nobody_up() -> None:
 async def test_no_reconnect_after_clients_waited_though_servers_might_be_opened() -> None:
     console, clock = FakeConsole(limit=12, servers=5, waiting=9), Clock()
     keeper = applier(console, clock=clock)
-    await steps(keeper, 12, 20, clock)
+    await steps(keeper, 12, 40, clock)
     await steps(keeper, 2, 20, clock)
     assert "RECONNECT" not in console.said
     clock.now += DOUBT_SECONDS
@@ -190,13 +190,13 @@ async def test_a_pgbouncer_that_ignores_the_size_is_an_error_that_says_why() -> 
         await applier(FakeConsole(limit=1, deaf=True)).step(4)
 
 
-def test_evidence_needs_a_second_of_starvation_and_ends_with_doubt() -> None:
+def test_evidence_is_starvation_without_any_server_added_and_ends_with_doubt() -> None:
     evidence, limits = LoginEvidence(), Limits(8, 8, 3)
-    evidence.see(0.0, limits, pool(3, waiting=5))
-    assert not evidence.refused(0.0)
-    evidence.see(0.5, limits, pool(8, waiting=5))  # it can open servers
-    evidence.see(1.2, limits, pool(3, waiting=5))
-    assert not evidence.refused(1.2)
-    evidence.see(2.3, limits, pool(3, waiting=5, login=1))
-    assert evidence.refused(2.3)
-    assert not evidence.refused(2.3 + DOUBT_SECONDS)
+    for now, servers in ((0.0, 1), (2.0, 2), (4.0, 3), (6.0, 8), (8.0, 3), (10.9, 3)):
+        evidence.see(now, limits, pool(servers, waiting=5))
+        assert not evidence.refused(now), "slow growth, a full pool and a short dent are no refusals"
+    evidence.see(8.0 + STARVED_SECONDS, limits, pool(3, waiting=5, login=1))
+    assert evidence.refused(11.0)
+    assert not evidence.refused(11.0 + DOUBT_SECONDS)
+    evidence.see(40.0, limits, pool(3, waiting=0))
+    assert not evidence.refused(40.0)
