@@ -10,8 +10,9 @@ from pathlib import Path
 
 from deploy.errors import CommandError
 
-SHOWN_LINES = 12
-"""How many of the last lines of a failed program's output its error shows."""
+SHOWN_LINES = 20
+SHOWN_COLUMNS = 300
+"""How much of the end of a failed program's output its error shows."""
 
 Argument = str | Path
 
@@ -51,6 +52,32 @@ def run(
     return done.stdout
 
 
+def run_logged(
+    command: Sequence[Argument], log: Path, *, env: Mapping[str, str] | None = None, timeout_seconds: float = 1800
+) -> None:
+    """Run a long `command` with all its output in the file `log`, which a person can follow.
+
+    Raises CommandError, with the end of the log, when it fails or takes longer than `timeout_seconds`.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with log.open("wb") as output:
+            done = subprocess.run(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                env={**os.environ, **(env or {})},
+                timeout=timeout_seconds,
+            )
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(f"`{command[0]}` did not end within {timeout_seconds:.0f} s; its output: {log}") from error
+    if done.returncode != 0:
+        text = log.read_text(errors="replace")
+        raise CommandError(f"{failure([str(part) for part in command], done.returncode, text)}\n  all of it: {log}")
+
+
 def succeeds(command: Sequence[Argument], *, timeout_seconds: float = 30) -> bool:
     """Whether `command` ends with status 0; False too when it cannot be started or does not answer."""
     try:
@@ -63,5 +90,5 @@ def succeeds(command: Sequence[Argument], *, timeout_seconds: float = 30) -> boo
 def failure(argv: Sequence[str], status: int, output: str) -> str:
     """The sentence about a failed program: the command, its status, the last lines it wrote."""
     lines = output.strip().splitlines()[-SHOWN_LINES:]
-    tail = "".join(f"\n  {line}" for line in lines) or " (it wrote nothing)"
+    tail = "".join(f"\n  {line[:SHOWN_COLUMNS]}" for line in lines) or " (it wrote nothing)"
     return f"`{shlex.join(argv)}` ended with status {status}:{tail}"
