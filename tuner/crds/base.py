@@ -54,6 +54,7 @@ class ObjectMeta(Model):
     uid: str = ""
     generation: int = 1
     resource_version: str = ""
+    creation_timestamp: str = ""
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
     deletion_timestamp: str | None = None
