@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from deploy.__main__ import PlatformName, chosen
+from deploy.demo.prove import prove as prove_gain
 from deploy.demo.run import run as run_demo
 from deploy.demo.scenario import Phases
 from deploy.errors import DeployError
@@ -37,6 +38,19 @@ def run(
 ) -> None:
     """A badly set stack is loaded, tuned by the operator, and loaded again."""
     if not run_demo(chosen(platform), Phases(users=users), items, output, keep):
+        raise typer.Exit(1)
+
+
+@app.command()
+def prove(
+    platform: PlatformName = "auto",
+    users: Users = Phases.users,
+    items: Items = 20_000,
+    output: Output = BUILD / "demo",
+    keep: Annotated[bool, typer.Option("--keep", envvar="KEEP", help="Leave it running at the end.")] = False,
+) -> None:
+    """Bad, tuned, bad again and hand-tuned side by side, with bounds; about 20 minutes."""
+    if not prove_gain(chosen(platform), Phases(users=users), items, output, keep):
         raise typer.Exit(1)
 
 

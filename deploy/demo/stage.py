@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from typing import Any
 
 from deploy.demo.budget import BudgetWatch, watch_script
 from deploy.demo.outcome import Measured
-from deploy.demo.scenario import NAMESPACE, POLICY, RELEASE, Knobs
+from deploy.demo.scenario import CACHE_GROUPS, NAMESPACE, POLICY, POOLER_PODS, RELEASE, Knobs
 from deploy.kubectl import Kubectl, wait_until
 from loadtests import job
 from loadtests.plan import LoadPlan
 from loadtests.stream import Progress
+from trimtab.knobs.document import ApiKnobs, PoolerKnobs, parse
 
 SCRAPE_SECONDS = 5
 MEMORY_TIER_SECONDS = 6
@@ -117,4 +119,41 @@ class Stage:
             api_concurrency=round(self._query("min(trimtab_admission_limit)")),
             replicas=self.replicas(),
             cache_ttl_seconds=round(self._query("min(trimtab_cache_ttl_seconds)")),
+        )
+
+    def set_knobs(self, knobs: Knobs) -> None:
+        """Set everything by hand, as a person would without a tuner, and wait until every pod has taken it.
+
+        The policy must be in Observe, and the tuner must have made the knobs ConfigMap before.
+        """
+        name = f"{POLICY}-knobs"
+        stored = self.kubectl.get("configmap", name, NAMESPACE)
+        before = parse(stored["data"]["knobs.json"])
+        document = before.model_copy(
+            update={
+                "generation": before.generation + 1,
+                "api": ApiKnobs(
+                    pool_size=knobs.api_pool_size,
+                    max_pods=before.api.max_pods,
+                    concurrency=knobs.api_concurrency,
+                    cache_ttl_seconds=dict.fromkeys(CACHE_GROUPS, knobs.cache_ttl_seconds),
+                ),
+                "pooler": PoolerKnobs(pool_size=knobs.pooler_pool_size, max_pods=POOLER_PODS),
+            }
+        )
+        patch = {"data": {"knobs.json": document.to_json()}}
+        self.kubectl.run(
+            "patch", "configmap", name, f"--namespace={NAMESPACE}", "--type=merge", f"--patch={json.dumps(patch)}"
+        )
+        self.scale(knobs.replicas)
+        # Touching a pod makes its kubelet refresh the mounted ConfigMap at once, not within a minute.
+        self.kubectl.run(
+            "annotate", "pods", "--all", "--overwrite", f"--namespace={NAMESPACE}",
+            f"trimtab.dev/knobs-generation={document.generation}",
+        )  # fmt: skip
+        lagging = f"count(trimtab_knobs_info unless trimtab_knobs_info{{generation='{document.generation}'}})"
+        wait_until(
+            f"generation {document.generation} of the knobs in force in every pod",
+            lambda: self.kubectl.query(f"{RELEASE}-prometheus", NAMESPACE, lagging) is None,
+            seconds=180,
         )
