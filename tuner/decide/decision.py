@@ -27,7 +27,7 @@ class Reason(StrEnum):
     DATABASE_BUSY = "DatabaseBusy"
     STALENESS_LIMIT = "StalenessLimit"
     LIMIT_LOWERED = "LimitLowered"
-    BUDGET_LOWERED = "BudgetLowered"
+    MAX_PODS = "MaxPodsChanged"
     UNDO = "Undo"
     FALLBACK = "Fallback"
     RESTORE = "Restore"

@@ -25,8 +25,9 @@ WISHES_LENGTH = 96
 class Probe:
     """A trial of another pool size (connections over all pooler pods), until it is kept or returned.
 
-    `base_rate` and `base_noise`: transactions/s before it and their relative standard error; `saturated`: whether
-    the base was measured while clients waited.
+    `base_rate` and `base_noise`: transactions/s before it and their relative standard error; `base_seconds`: mean
+    W + H then; `saturated`: whether the base was measured while clients waited. `quiet_ticks`: the last ticks in
+    which nobody waited.
     """
 
     base: int
@@ -35,6 +36,7 @@ class Probe:
     base_noise: float
     saturated: bool
     started: float
+    base_seconds: float | None = None
     rates: tuple[float, ...] = ()
     quiet_ticks: int = 0
     ticks: int = 0

@@ -1,0 +1,94 @@
+"""TTL of a cache group: as long as staleness allows, raised only while the database has something to gain.
+
+Formula: predicted staleness = mu T/2, mu = writes per second and key; T_stale = 2 eps/mu, eps = maxStalePercent/100;
+         T <= min(T_stale, maxSeconds); up x2 while the prediction is below half the limit, else +20%, at least 1 s;
+         down at once. The limit is broken when the lower 95% Wilson bound of the audited share exceeds it.
+Units:   seconds; shares of 1.
+Regime:  raised only while the database is at least half busy, and for groups with misses worth saving. This first
+         version takes every write as one that makes entries stale (no credit for invalidation), so T_stale is on the
+         safe side; where writes are not exported only maxSeconds bounds it.
+Source:  CONTROL.md, TTL; E. B. Wilson 1927 for the bound.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tuner.crds.knobs import CacheTTL
+from tuner.crds.status import ttl_knob
+from tuner.decide.decision import Prediction, Reason
+from tuner.decide.proposal import Proposal, stay
+from tuner.model.cache import MIN_LOOKUPS, GroupBelief
+
+BUSY = 0.5
+WORTH_SAVING = 0.02
+MIN_AUDITS = 30
+Z_95 = 1.96
+
+
+def wilson_lower(stale: float, audited: float) -> float:
+    """Lower end of the 95% confidence interval of a share; 0 without audits."""
+    if audited <= 0:
+        return 0.0
+    share = min(1.0, stale / audited)
+    square = Z_95 * Z_95
+    centre = share + square / (2 * audited)
+    spread = Z_95 * math.sqrt(share * (1 - share) / audited + square / (4 * audited * audited))
+    return max(0.0, (centre - spread) / (1 + square / audited))
+
+
+def longest(limits: CacheTTL, writes_per_key: float | None) -> int:
+    """min(T_stale, maxSeconds) in whole seconds, never below minSeconds."""
+    if writes_per_key is None or writes_per_key <= 0:
+        return limits.max_seconds
+    stale_after = 2 * (limits.max_stale_percent / 100) / writes_per_key
+    return max(limits.min_seconds, min(limits.max_seconds, math.floor(stale_after)))
+
+
+def propose(current: int, limits: CacheTTL, belief: GroupBelief | None, busy: float | None) -> Proposal:
+    """The TTL of one group. `busy`: share of the database's capacity in use, None where unknown."""
+    knob = ttl_knob(limits.group)
+    if current > limits.max_seconds:
+        message = f"{current} s is longer than the policy now allows ({limits.max_seconds} s)"
+        return Proposal(knob, current, limits.max_seconds, Reason.LIMIT_LOWERED, message, safety=True)
+    if current < limits.min_seconds:
+        message = f"{current} s is shorter than the policy's least ({limits.min_seconds} s)"
+        return Proposal(knob, current, limits.min_seconds, Reason.BOUND, message)
+    if belief is None:
+        return stay(knob, current, Reason.MISSING_DATA, f"no lookups of group {limits.group} were seen")
+    allowed = limits.max_stale_percent / 100
+    broken = wilson_lower(belief.stale, belief.audited)
+    if belief.audited >= MIN_AUDITS and broken > allowed and current > limits.min_seconds:
+        message = (
+            f"at least {100 * broken:.1f}% of the audited answers were stale, {limits.max_stale_percent}% are allowed"
+        )
+        wanted = max(limits.min_seconds, current // 2)
+        return Proposal(knob, current, wanted, Reason.STALENESS_LIMIT, message, safety=True)
+    most = longest(limits, belief.writes_per_key)
+    if most < current:
+        message = f"entries older than {most} s are stale too often at the present writes"
+        return Proposal(knob, current, most, Reason.STALENESS_LIMIT, message, safety=True)
+    if most == current:
+        return stay(knob, current, Reason.BOUND, f"{current} s is the longest that the limits allow")
+    if busy is None:
+        return stay(knob, current, Reason.NO_EVIDENCE, "how busy the database is cannot be told")
+    if busy < BUSY:
+        return stay(
+            knob,
+            current,
+            Reason.STEADY,
+            f"the database is {100 * busy:.0f}% busy; below {100 * BUSY:.0f}% nothing is gained",
+        )
+    if belief.lookups_per_second < MIN_LOOKUPS or 1 - belief.hit_ratio < WORTH_SAVING:
+        return stay(knob, current, Reason.STEADY, f"{100 * belief.hit_ratio:.0f}% of the lookups hit already")
+    mu = belief.writes_per_key or 0.0
+    factor = 2.0 if mu * current / 2 < allowed / 2 or mu == 0 else 1.2
+    wanted = min(most, max(current + 1, math.floor(factor * current)))
+    message = (
+        f"the database is {100 * busy:.0f}% busy and {belief.misses_per_second:.1f} lookups/s of {limits.group} miss "
+        f"({100 * belief.hit_ratio:.0f}% hit)"
+    )
+    prediction = Prediction(
+        "hitRatioPercent", 100 * belief.hit_ratio, f"more than {100 * belief.hit_ratio:.0f}% of the lookups hit"
+    )
+    return Proposal(knob, current, wanted, Reason.DATABASE_BUSY, message, prediction=prediction)
