@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
-from deploy.errors import DeployError
+from deploy import binaries as built
+from deploy import images, stack
+from deploy.errors import DeployError, MissingError
 from deploy.platforms import choose
+from deploy.platforms.node import apiserver
 from deploy.platforms.port import Platform
 from deploy.progress import say
 
@@ -50,6 +55,58 @@ def logs(
 ) -> None:
     """The last lines of the components' logs."""
     print(chosen(platform).logs(component, lines=lines), end="")
+
+
+@app.command()
+def binaries(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Such as helm; by default what the operator tests need.")
+    ] = None,
+) -> None:
+    """Build programs from their Go modules into the cache where they are missing; prints their paths."""
+    for path in built.binaries(*(names or apiserver.PROGRAMS)).values():
+        print(path)
+
+
+@app.command("images")
+def build_images(
+    names: Annotated[list[str] | None, typer.Argument(help="Such as api; all of them by default.")] = None,
+    platform: PlatformName = "auto",
+    build_only: Annotated[bool, typer.Option("--build-only", help="Do not import them into the cluster.")] = False,
+) -> None:
+    """Build the images that changed and import them into the cluster; prints their references."""
+    wanted = names or list(images.NAMES)
+    references = images.build(wanted) if build_only else images.provide(running(platform), wanted)
+    for reference in references.values():
+        print(reference)
+
+
+@app.command()
+def install(
+    platform: PlatformName = "auto",
+    tuner: Annotated[bool, typer.Option(help="Also the tuner, not only the stack.")] = True,
+    values: Annotated[Path | None, typer.Option(help="A YAML file with further values of charts/stack.")] = None,
+) -> None:
+    """Build and import the images, then install charts/stack and charts/tuner and wait until they are ready."""
+    stack_values = yaml.safe_load(values.read_text()) if values else None
+    stack.install(running(platform), with_tuner=tuner, stack_values=stack_values)
+
+
+@app.command()
+def uninstall(platform: PlatformName = "auto") -> None:
+    """Remove both releases and leave the cluster up."""
+    stack.uninstall(running(platform))
+
+
+def running(name: str) -> Platform:
+    """The platform called `name`; raises MissingError where its cluster is not up."""
+    found = chosen(name)
+    if not found.kubeconfig.exists():
+        raise MissingError(
+            f"the {found.name} cluster is not up ({found.kubeconfig} does not exist): "
+            f"`python -m deploy up --platform {found.name}`"
+        )
+    return found
 
 
 def chosen(name: str) -> Platform:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from deploy.commands import failure, run
-from deploy.errors import CommandError, MissingError
+from deploy.errors import CommandError, DeployError, MissingError
 from deploy.progress import say
 
 KUBERNETES_VERSION = "v1.35.4"
@@ -160,7 +160,7 @@ def _module_of(name: str) -> Module:
         if name in module.packages:
             return module
     known = ", ".join(sorted(name for module in MODULES for name in module.packages))
-    raise KeyError(f"no Go module here has the program {name}; there are: {known}")
+    raise DeployError(f"no Go module here has the program {name}; there are: {known}")
 
 
 @contextmanager
