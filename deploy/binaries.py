@@ -7,7 +7,6 @@ another version lands beside the old one. Only what is asked for is built: the o
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -17,13 +16,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from deploy.commands import failure, run
 from deploy.errors import CommandError, DeployError, MissingError
+from deploy.locks import locked
 from deploy.progress import say
 
 KUBERNETES_VERSION = "v1.35.4"
@@ -163,19 +162,10 @@ def _module_of(name: str) -> Module:
     raise DeployError(f"no Go module here has the program {name}; there are: {known}")
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock, so that two runs at the same time build a thing once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _build(module: Module, names: Sequence[str]) -> None:
     folder = folder_of(module)
     tool = go()
-    with _locked(folder.parent / f"{folder.name}.lock"):
+    with locked(folder.parent / f"{folder.name}.lock"):
         wanted = missing(*names)  # anew: whoever held the lock may have built them
         if not wanted:
             return

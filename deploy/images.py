@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy import dockerfile
+from deploy.binaries import cache_root
 from deploy.engines import Engine, engine
 from deploy.errors import DeployError
+from deploy.locks import locked
 from deploy.platforms.places import BUILD, CHECKOUT
 from deploy.platforms.port import Platform
 from deploy.progress import say, step
@@ -61,12 +63,14 @@ def build(names: Sequence[str] = NAMES, builder: Engine | None = None) -> dict[s
     """Build what is not built yet; the reference of each image by its name."""
     builder = builder or engine()
     images = [describe(name) for name in names]
-    for number, image in enumerate(images, 1):
-        if builder.has(image.reference):
-            say(f"image {number} of {len(images)}: {image.reference} is built")
-            continue
-        with step(f"image {number} of {len(images)}: building {image.reference} with {builder.name}"):
-            _build(builder, image)
+    with locked(cache_root() / "images.lock"):
+        for number, image in enumerate(images, 1):
+            what = f"image {number} of {len(images)}: {image.reference}"
+            if builder.has(image.reference):
+                say(f"{what} is built")
+                continue
+            with step(f"{what}, building with {builder.name}"):
+                _build(builder, image)
     return {image.name: image.reference for image in images}
 
 
