@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
@@ -88,6 +89,10 @@ class SeriesLabels(Model):
     """The label that holds the pod's name."""
 
 
+_URL = "^https?://[^ /]+(/[^ ]*)?$"
+_URL_REMEDY = "url must begin with http:// or https:// and name a host, for example http://prometheus:9090"
+
+
 class Prometheus(Model):
     """Where the measurements come from."""
 
@@ -102,7 +107,9 @@ class Prometheus(Model):
         )
     )
 
-    url: Annotated[str, Field(min_length=8, max_length=2048, pattern=r"^https?://[^\s/]+(/[^\s]*)?$")]
+    url: Annotated[
+        str, Field(max_length=2048, json_schema_extra=validated_by(cel(f"self.matches('{_URL}')", _URL_REMEDY)))
+    ]
     """Base address of a Prometheus, Thanos or Mimir query API, for example http://prometheus:9090."""
     secret_ref: SecretReference | None = None
     """Credentials for the address, if it asks for any."""
@@ -112,6 +119,13 @@ class Prometheus(Model):
     """Without measurements for this long, only moves are made that cannot raise the worst case."""
     labels: SeriesLabels = SeriesLabels()
     """How series name their pod."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if not re.fullmatch(_URL, value):
+            raise ValueError(f"{_URL_REMEDY} (it is {value!r})")
+        return value
 
 
 class Objective(Model):
@@ -125,10 +139,17 @@ class Objective(Model):
     """At most this share of requests may fail."""
 
 
+_CRON = "^[^ ]+( +[^ ]+){4}$"
+_CRON_REMEDY = "schedule needs five cron fields (minute, hour, day, month, weekday), for example 0 8 * * 1-5"
+
+
 class Freeze(Model):
     """A window in which nothing is changed."""
 
-    schedule: Annotated[str, Field(min_length=9, max_length=100, pattern=r"^\S+(\s+\S+){4}$")]
+    schedule: Annotated[
+        str,
+        Field(max_length=100, json_schema_extra=validated_by(cel(f"self.matches('{_CRON}')", _CRON_REMEDY))),
+    ]
     """Begin of the window: five cron fields (minute, hour, day of month, month, day of week)."""
     duration_seconds: Annotated[int, Field(ge=60, le=7 * 86_400, strict=True)]
     """Length of the window."""
@@ -141,9 +162,7 @@ class Freeze(Model):
         try:
             CronSim(value, datetime(2020, 1, 1))
         except CronSimError as error:
-            raise ValueError(
-                f"{value!r} is no cron schedule ({error}); five fields are needed, as in '0 8 * * 1-5'"
-            ) from error
+            raise ValueError(f"{value!r} is no cron schedule ({error}): {_CRON_REMEDY}") from error
         return value
 
 

@@ -58,7 +58,7 @@ def _kept(node: JSON) -> JSON:
     out: JSON = {key: node[key] for key in KEPT if key in node}
     if "description" in out:
         out["description"] = " ".join(out["description"].split())
-    if out.get("default", ...) is None:
+    if out.get("default", ...) in (None, []):
         del out["default"]
     return out | {key: value for key, value in node.items() if key.startswith("x-kubernetes-")}
 

@@ -1,0 +1,1 @@
+"""What was measured: Prometheus asked, samples turned into an Observation, absences typed."""

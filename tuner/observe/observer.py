@@ -1,0 +1,157 @@
+"""One policy's Observation from what the cluster lists and what Prometheus holds.
+
+Keeps one thing between looks: each pod's scrape before, since rates are differences between two scrapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tuner.crds import TuningPolicySpec
+from tuner.observation import Absence, Absent, Acknowledgement, Maybe, Observation, present
+from tuner.observe.confirm import confirmations
+from tuner.observe.database import database
+from tuner.observe.pods import Measured, acknowledgement, api_pod, pooler_pod
+from tuner.observe.scrapes import Growth, PodKey, Scrape, growth
+from tuner.observe.source import Look
+from tuner.workload import Pod, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """The newest scrape of one pod that was seen, and how its counters grew up to it."""
+
+    scrape: Scrape
+    growth: Maybe[Growth]
+
+
+class Observer:
+    """Of one policy."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[str, _Track] = {}
+
+    async def observe(self, spec: TuningPolicySpec, workload: Workload, look: Look, now: float) -> Observation:
+        """Everything that this look sees. `now`: seconds since the epoch."""
+        direct = await confirmations(_unconfirmed(workload, look))
+        stale_after = spec.prometheus.stale_after_seconds
+        longest = max(4.0 * spec.behavior.tick_seconds, float(stale_after))
+        tracks: dict[str, _Track] = {}
+
+        def measure(identity: str, key: PodKey, scrapes: Maybe[dict[PodKey, Scrape]]) -> Measured:
+            measured, track = _measure(self._tracks.get(identity), key, scrapes, stale_after, longest)
+            if track is not None:
+                tracks[identity] = track
+            return measured
+
+        objective = spec.objective.latency_milliseconds / 1000
+        api_pods, pooler_pods = workload.api_pods, workload.pooler_pods
+        measured_pods = {
+            pod.uid: measure(pod.uid, (pod.namespace, pod.name), look.pods) for pod in _all(api_pods, pooler_pods)
+        }
+        confirmed = {
+            pod.uid: _latest(direct.get(pod.uid), acknowledgement(pod, measured_pods[pod.uid].scrape))
+            for pod in _all(api_pods, pooler_pods)
+        }
+        exporters: Maybe[list[Measured]] = look.databases if isinstance(look.databases, Absent) else [
+            measure(f"exporter {key}", key, look.databases)
+            for key in sorted(look.databases) if key[0] == workload.namespace
+        ]  # fmt: skip
+        # What cannot be seen now keeps its last scrape, so that the next one is compared with it.
+        alive = {pod.uid for pod in _all(api_pods, pooler_pods)}
+        kept = {k: t for k, t in self._tracks.items() if k in alive or k.startswith("exporter")}
+        self._tracks = kept | tracks
+        return Observation(
+            time=now,
+            interval_seconds=_interval(measured_pods.values()) or float(spec.behavior.tick_seconds),
+            metrics_age_seconds=_age(_all(api_pods, pooler_pods), look.pods, now),
+            api_pods=api_pods if isinstance(api_pods, Absent) else tuple(
+                api_pod(pod, measured_pods[pod.uid], confirmed[pod.uid], objective) for pod in api_pods
+            ),
+            pooler_pods=pooler_pods if isinstance(pooler_pods, Absent) else tuple(
+                pooler_pod(pod, measured_pods[pod.uid], confirmed[pod.uid]) for pod in pooler_pods
+            ),
+            database=database(exporters),
+            target=workload.target,
+            store=workload.store,
+            neighbours=workload.neighbours,
+            conflicts=workload.conflicts,
+            absences=_absences(workload, look, measured_pods),
+        )  # fmt: skip
+
+
+def _measure(
+    before: _Track | None, key: PodKey, scrapes: Maybe[dict[PodKey, Scrape]], stale_after: float, longest: float
+) -> tuple[Measured, _Track | None]:
+    if isinstance(scrapes, Absent):
+        return Measured(scrapes, scrapes, scrapes), None
+    scrape = scrapes.get(key)
+    if scrape is None:
+        missing = Absent("Prometheus has no series of this pod: is it scraped, and do spec.prometheus.labels fit?")
+        return Measured(missing, missing, missing), None
+    if scrape.age_seconds > stale_after:
+        stale = Absent(f"its newest scrape is {scrape.age_seconds:.0f} s old")
+        return Measured(stale, stale, stale), None
+    if before is not None and scrape.time <= before.scrape.time:
+        # The same scrape as at the last look: its rates still hold, but nothing was counted anew.
+        return Measured(scrape, before.growth, Absent("no new scrape since the last look")), before
+    grown = growth(before.scrape if before else None, scrape, longest)
+    return Measured(scrape, grown, grown), _Track(scrape, grown)
+
+
+def _all(*lists: Maybe[tuple[Pod, ...]]) -> list[Pod]:
+    return [pod for pods in lists for pod in present(pods) or ()]
+
+
+def _unconfirmed(workload: Workload, look: Look) -> Iterable[Pod]:
+    """The pods that have not confirmed the stored document, by what Prometheus knows: none while nothing is pending."""
+    store = present(workload.store)
+    document = store.document if store else None
+    if document is None:
+        return
+    wanted = Acknowledgement(document.epoch, document.generation)
+    scrapes = present(look.pods) or {}
+    for pod in _all(workload.api_pods, workload.pooler_pods):
+        scrape = scrapes.get((pod.namespace, pod.name))
+        if scrape is None or acknowledgement(pod, scrape) != wanted:
+            yield pod
+
+
+def _latest(direct: Acknowledgement | None, scraped: Maybe[Acknowledgement]) -> Maybe[Acknowledgement]:
+    """What the pod said itself is newer than what was scraped from it."""
+    return scraped if direct is None else direct
+
+
+def _interval(pods: Iterable[Measured]) -> float | None:
+    spans = [m.recent.seconds for m in pods if not isinstance(m.recent, Absent)]
+    return sum(spans) / len(spans) if spans else None
+
+
+def _age(pods: list[Pod], scrapes: Maybe[dict[PodKey, Scrape]], now: float) -> Maybe[float]:
+    """Age of the oldest newest scrape among the ready pods. One never scraped is as old as it has been ready."""
+    if isinstance(scrapes, Absent):
+        return scrapes
+    ages = []
+    for pod in pods:
+        if not pod.ready or pod.terminating:
+            continue
+        scrape = scrapes.get((pod.namespace, pod.name))
+        ages.append(scrape.age_seconds if scrape else now - (pod.ready_at or pod.created_at))
+    return max(0.0, *ages, 0.0) if ages else Absent("no pod is ready")
+
+
+def _absences(workload: Workload, look: Look, measured: dict[str, Measured]) -> tuple[Absence, ...]:
+    found = [Absence(workload.namespace, problem.message) for problem in workload.problems]
+    for what, seen in (("pods' metrics", look.pods), ("database metrics", look.databases)):
+        if isinstance(seen, Absent):
+            found.append(Absence(what, seen.reason))
+    if not isinstance(look.pods, Absent):
+        for pod in _all(workload.api_pods, workload.pooler_pods):
+            scrape = measured[pod.uid].scrape
+            if isinstance(scrape, Absent) and pod.ready:
+                found.append(Absence(f"pod {pod.name}", scrape.reason))
+    for what, listed in (("API pods", workload.api_pods), ("pooler pods", workload.pooler_pods)):
+        if isinstance(listed, Absent):
+            found.append(Absence(what, listed.reason))
+    return tuple(found)
