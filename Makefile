@@ -47,13 +47,38 @@ lint: setup ## Style, types and the layering law
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: servers
+servers: setup ## The servers that integration tests run: found on PATH or made once, cached
+	$(BIN)/python -m deploy.servers prepare
+
+.PHONY: binaries
+binaries: setup ## The programs that operator tests run: built once from Go modules, cached
+	@if command -v go >/dev/null || [ -x /usr/local/go/bin/go ]; then \
+	  $(BIN)/python -m deploy binaries etcd kube-apiserver kubeadm kubectl helm >/dev/null; \
+	else echo "binaries: no Go on this machine, so the operator and chart tests will be skipped (install Go 1.26)"; fi
+
 .PHONY: test
-test: lint ## Lint, types, layering, unit, property, operator and integration tests (at most 6 minutes)
+test: lint servers binaries ## Lint, types, layering, unit, property, operator and integration tests (at most 6 minutes)
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not long and not e2e' tests
 
 .PHONY: test-long
-test-long: setup ## The tests marked long (at most 15 minutes)
+test-long: setup servers binaries ## The tests marked long (at most 15 minutes)
 	$(PYTEST) -m 'long and not e2e' --timeout 600 tests
+
+PLATFORM ?= auto
+NODE_ENV = PLATFORM=$(PLATFORM)
+
+.PHONY: demo
+demo: setup ## Badly set stack, load, tuning, load again: the gain and the reasons (PLATFORM=node|k3d, KEEP=1 leaves it up)
+	$(NODE_ENV) $(BIN)/python -m deploy.demo run $(if $(KEEP),--keep)
+
+.PHONY: demo-proof
+demo-proof: setup ## Is the gain real? bad, tuned, bad again, hand-tuned side by side
+	$(NODE_ENV) $(BIN)/python -m deploy.demo prove
+
+.PHONY: e2e
+e2e: setup ## The same stack on a real cluster: deploy, modes, faults, demo (at most 20 minutes warm)
+	$(NODE_ENV) $(PYTEST) -m e2e --timeout 1500 tests/e2e
 
 .PHONY: clean
 clean: ## Remove what was built here (not the caches under ~/.cache/trimtab)

@@ -7,7 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy import stack
 from deploy.binaries import binary
+from deploy.demo.run import values
+from deploy.demo.scenario import policy
+from deploy.demo.stage import Stage
 from deploy.kubectl import Kubectl
 from deploy.platforms import choose
 from deploy.platforms.port import Platform
@@ -30,3 +34,12 @@ def platform() -> Iterator[Platform]:
 def kubectl(platform: Platform) -> Kubectl:
     """An administrator's kubectl for that cluster."""
     return Kubectl(platform.kubeconfig, binary("kubectl"))
+
+
+@pytest.fixture(scope="session")
+def stage(platform: Platform, kubectl: Kubectl) -> Stage:
+    """The stack, badly set as in the demo, and the tuner; a policy in Observe whose metrics are there."""
+    stage = Stage(kubectl, stack.install(platform, stack_values=values(items=5_000)))
+    stage.apply_policy(policy("Observe"))
+    stage.wait_for_condition("MetricsAvailable", "True", 120)
+    return stage
