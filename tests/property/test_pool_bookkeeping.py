@@ -16,6 +16,9 @@ from sqlalchemy.util.concurrency import await_, greenlet_spawn
 
 from trimtab.pool import ResizableAsyncPool
 
+TURNS = 3000
+"""Turns of the event loop within which everything must have ended: nothing here takes time, only turns."""
+
 
 class RefusedError(Exception):
     """The fake database takes no connection."""
@@ -85,6 +88,12 @@ class Fleet:
     async def finish(self) -> None:
         for _, release in self.tasks:
             release.set()
+        for _ in range(TURNS):
+            if all(task.done() for task, _ in self.tasks):
+                break
+            await asyncio.sleep(0)
+        hanging = sum(not task.done() for task, _ in self.tasks)
+        assert not hanging, f"{hanging} tasks were never served: {self._pool.status()}"
         results = await asyncio.gather(*(task for task, _ in self.tasks), return_exceptions=True)
         unexpected = [error for error in results if error and not isinstance(error, asyncio.CancelledError)]
         assert not unexpected, unexpected
@@ -101,15 +110,19 @@ def check(pool: ResizableAsyncPool, database: FakeDatabase) -> None:
         assert total >= pool.size(), "somebody waits beside a free slot"
 
 
-SIZES = st.integers(1, 6)
+SIZES = st.integers(1, 4)
 NUMBERS = st.integers(0, 30)
 STEPS = st.one_of(
-    st.tuples(st.just("start"), NUMBERS),
+    st.tuples(st.just("start"), st.integers(1, 4)),
+    st.tuples(st.just("start"), st.integers(1, 4)),
     st.tuples(st.just("release"), NUMBERS),
+    st.tuples(st.just("release"), NUMBERS),
+    st.tuples(st.just("release, then cancel another"), NUMBERS),
     st.tuples(st.just("cancel"), NUMBERS),
     st.tuples(st.just("resize"), SIZES),
     st.tuples(st.just("resize, cancelled"), SIZES),
     st.tuples(st.just("refuse"), NUMBERS),
+    st.tuples(st.just("turns"), st.integers(1, 4)),
     st.tuples(st.just("turns"), st.integers(1, 4)),
 )
 
@@ -122,11 +135,16 @@ async def play(steps: list[tuple[str, int]], age: float) -> None:
     for step, number in steps:
         match step:
             case "start":
-                fleet.start()
+                for _ in range(number):
+                    fleet.start()
             case "release":
                 fleet.release(number)
             case "cancel":
                 fleet.cancel(number)
+            case "release, then cancel another":
+                fleet.release(number)
+                await asyncio.sleep(0)
+                fleet.cancel(number + 1)
             case "refuse":
                 database.refusing = number % 2 == 0
             case "turns":
@@ -161,13 +179,13 @@ def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(STEPS, max_size=60))
+@given(st.lists(STEPS, min_size=10, max_size=60))
 def test_counts_hold_and_nothing_leaks(steps: list[tuple[str, int]]) -> None:
     run(lambda: play(steps, age=1000))
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(STEPS, max_size=40))
+@given(st.lists(STEPS, min_size=10, max_size=40))
 def test_counts_hold_when_every_connection_is_old_at_its_return(steps: list[tuple[str, int]]) -> None:
     run(lambda: play(steps, age=1e-9))
 
