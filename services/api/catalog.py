@@ -1,0 +1,68 @@
+"""What the endpoints work with: one object a process, made from the settings and held by the application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from starlette.requests import Request
+
+from services.api.database import Database
+from services.api.settings import Settings
+from services.api.users.passwords import Passwords
+from services.api.users.tokens import Tokens
+from trimtab.cache import Cache, CacheGroup, Invalidation
+
+# What an answer of each group is made of, and who tells of a write. Nobody can tell a list, a search or a report which
+# of the many writes concern it: there the TTL decides staleness.
+GROUPS = (
+    ("item", Invalidation.ON_WRITE, ("items", "stock")),
+    ("list", Invalidation.NONE, ("items",)),
+    ("search", Invalidation.NONE, ("items",)),
+    ("report", Invalidation.NONE, ("orders", "order_lines", "items")),
+)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The parts of the running service."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    cache: Cache
+    passwords: Passwords
+    tokens: Tokens
+
+    @classmethod
+    def open(cls, settings: Settings) -> Catalog:
+        """Made at once; what it talks to is connected when it is needed."""
+        redis = Redis(
+            host=settings.redis_host,
+            port=settings.redis_port,
+            password=settings.redis_password.get_secret_value() or None,
+        )
+        groups = [
+            CacheGroup(name, ttl_seconds=settings.cache_ttl_seconds[name], invalidation=how, tables=tables)
+            for name, how, tables in GROUPS
+        ]
+        return cls(
+            settings=settings,
+            database=Database.open(settings),
+            redis=redis,
+            cache=Cache(groups, redis, prefix="catalog"),
+            passwords=Passwords(settings.password_hash_threads),
+            tokens=Tokens(settings.token_secret.get_secret_value(), settings.token_seconds),
+        )
+
+    async def close(self) -> None:
+        """Close connections and threads."""
+        self.passwords.close()
+        await self.redis.aclose()
+        await self.database.close()
+
+
+def catalog_of(request: Request) -> Catalog:
+    """The catalog of the application that got the request."""
+    catalog: Catalog = request.app.state.catalog
+    return catalog

@@ -1,0 +1,65 @@
+"""The items: list, search, get, create, change, delete. Reading needs no token, writing does."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.api.answers import bytes_answer, json_answer
+from services.api.catalog import catalog_of
+from services.api.items import service
+from services.api.items.schemas import MAX_ID, Category, Found, Item, ItemChange, NewItem, Page, SearchText
+from services.api.users.endpoints import CurrentUser
+
+DEFAULT_PAGE = 20
+MAX_PAGE = 100
+
+router = APIRouter(prefix="/items", tags=["items"])
+Id = Annotated[int, Path(ge=1, le=MAX_ID)]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.get("", response_model=Page)
+async def list_items(
+    request: Request,
+    after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
+    limit: Limit = DEFAULT_PAGE,
+    category: Annotated[Category | None, Query()] = None,
+) -> Response:
+    """The items after an id, in the order of their ids."""
+    return bytes_answer(await service.page(catalog_of(request), after, limit, category))
+
+
+@router.get("/search", response_model=Found)
+async def search_items(request: Request, q: Annotated[SearchText, Query()], limit: Limit = DEFAULT_PAGE) -> Response:
+    """Items whose name contains the text, best match first."""
+    return bytes_answer(await service.search(catalog_of(request), q, limit))
+
+
+@router.get("/{item_id}", response_model=Item)
+async def get_item(request: Request, item_id: Id) -> Response:
+    """One item."""
+    return bytes_answer(await service.get(catalog_of(request), item_id))
+
+
+@router.post("", status_code=201, response_model=Item)
+async def create_item(request: Request, item: NewItem, user: CurrentUser) -> Response:
+    """A new item with its stock."""
+    created = await service.create(catalog_of(request), item)
+    return json_answer(created, status=201, headers={"Location": f"/items/{created['id']}"})
+
+
+@router.patch("/{item_id}", response_model=Item)
+async def change_item(request: Request, item_id: Id, change: ItemChange, user: CurrentUser) -> Response:
+    """Change some fields of an item."""
+    return json_answer(await service.change(catalog_of(request), item_id, change))
+
+
+@router.delete("/{item_id}", status_code=204, response_class=Response)
+async def delete_item(request: Request, item_id: Id, user: CurrentUser) -> Response:
+    """Take an item out of the catalog. Orders go on naming it."""
+    await service.remove(catalog_of(request), item_id)
+    return Response(status_code=204)

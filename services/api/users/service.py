@@ -1,0 +1,50 @@
+"""What can be done about users."""
+
+from __future__ import annotations
+
+from services.api.catalog import Catalog
+from services.api.database import Row
+from services.api.problems import ProblemError
+from services.api.users import repository
+from services.api.users.schemas import Credentials, Token
+from services.api.users.tokens import InvalidTokenError
+
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+async def register(catalog: Catalog, credentials: Credentials) -> Row:
+    """The new user. No connection is held while the password is hashed."""
+    password_hash = await catalog.passwords.hash(credentials.password.get_secret_value())
+    user = await repository.add(catalog.database, credentials.email, password_hash)
+    if user is None:
+        raise ProblemError(409, "This address is registered already; ask for a token at POST /auth/token")
+    return user
+
+
+async def token(catalog: Catalog, credentials: Credentials) -> Token:
+    """A token for the right password. The answer does not tell whether the address or the password was wrong."""
+    user = await repository.by_email(catalog.database, credentials.email)
+    password_hash = user["password_hash"] if user else None
+    if not await catalog.passwords.matches(password_hash, credentials.password.get_secret_value()) or user is None:
+        raise ProblemError(401, "Address or password is wrong", headers=CHALLENGE)
+    return Token(access_token=catalog.tokens.issue(user["id"]), expires_in=catalog.tokens.seconds)
+
+
+def user_of(catalog: Catalog, authorization: str | None) -> int:
+    """The id of the bearer in an Authorization header."""
+    scheme, _, credentials = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not credentials:
+        raise ProblemError(401, "This needs a token: Authorization: Bearer TOKEN (POST /auth/token)", headers=CHALLENGE)
+    try:
+        return catalog.tokens.user_id(credentials.strip())
+    except InvalidTokenError as error:
+        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        raise ProblemError(401, f"{error}", headers=headers) from None
+
+
+async def me(catalog: Catalog, user_id: int) -> Row:
+    """The user of a token."""
+    user = await repository.by_id(catalog.database, user_id)
+    if user is None:
+        raise ProblemError(401, "The user of this token does not exist any more", headers=CHALLENGE)
+    return user
