@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -34,6 +34,7 @@ BUILD_FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 USUAL_GO = "/usr/local/go/bin:/usr/lib/go/bin"
 """Where Go's own archive and the distributions put it, for a PATH that lacks it."""
 
+DOWNLOAD_SECONDS = 1800.0
 REPORT_SECONDS = 15
 """How often a running build says how far it is."""
 
@@ -186,23 +187,31 @@ def _built_name(package: str) -> str:
 
 def _go_build(argv: list[str], module: Module, names: Sequence[str]) -> None:
     env = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-    total = len(run([argv[0], "list", "-deps", *argv[argv.index("-o") + 2 :]], cwd=module.folder, env=env).split())
-    started = reported = time.monotonic()
+    say(f"finding the Go packages of {', '.join(names)} (the first time, their modules are downloaded) ...")
+    listing = [argv[0], "list", "-deps", *argv[argv.index("-o") + 2 :]]
+    total = len(run(listing, cwd=module.folder, env=env, timeout_seconds=DOWNLOAD_SECONDS).split())
+    started = time.monotonic()
     say(f"building {', '.join(names)} from {total} Go packages (once; cached in {folder_of(module)}) ...")
-    with subprocess.Popen(
-        argv, cwd=module.folder, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        lines: list[str] = []
-        for line in _lines(process.stderr):
-            lines.append(line)
-            if time.monotonic() - reported >= REPORT_SECONDS:
-                reported = time.monotonic()
-                say(f"  {len(lines)} of at most {total} packages, {reported - started:.0f} s")
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(argv, cwd=module.folder, env=env, text=True, stdout=output, stderr=output)
+        try:
+            while True:
+                try:
+                    process.wait(timeout=REPORT_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    count = len(_text(output).splitlines())  # -v names each package that is compiled
+                    say(f"  {count} of at most {total} packages compiled, {time.monotonic() - started:.0f} s")
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        text = _text(output)
     if process.returncode != 0:
-        raise CommandError(failure(argv[:2] + argv[-len(names) :], process.returncode, "\n".join(lines)))
+        raise CommandError(failure(argv[:2] + argv[-len(names) :], process.returncode, text))
     say(f"building {', '.join(names)}: done in {time.monotonic() - started:.0f} s")
 
 
-def _lines(stream: IO[str] | None) -> Iterator[str]:
-    for line in stream or ():
-        yield line.rstrip()
+def _text(file: IO[str]) -> str:
+    """All that was written to `file` so far; the writing process shares its position, so reading is by descriptor."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")

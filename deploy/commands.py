@@ -78,10 +78,10 @@ def run_logged(
         raise CommandError(f"{failure([str(part) for part in command], done.returncode, text)}\n  all of it: {log}")
 
 
-def succeeds(command: Sequence[Argument], *, timeout_seconds: float = 30) -> bool:
+def succeeds(command: Sequence[Argument], *, env: Mapping[str, str] | None = None, timeout_seconds: float = 30) -> bool:
     """Whether `command` ends with status 0; False too when it cannot be started or does not answer."""
     try:
-        run(command, timeout_seconds=timeout_seconds)
+        run(command, env=env, timeout_seconds=timeout_seconds)
     except CommandError:
         return False
     return True

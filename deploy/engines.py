@@ -63,7 +63,7 @@ class Buildah:
     name = "buildah"
 
     def has(self, reference: str) -> bool:
-        return succeeds(["env", *self._env(), "buildah", "inspect", "--type", "image", reference])
+        return succeeds(["buildah", "inspect", "--type", "image", reference], env=BUILDAH)
 
     def build(self, reference: str, dockerfile: Path, context: Path, log: Path) -> None:
         self._require_base()
@@ -91,9 +91,6 @@ class Buildah:
                 run(["buildah", "commit", "--quiet", container, BASE_IMAGE], env=BUILDAH)
             finally:
                 run(["buildah", "rm", container], env=BUILDAH)
-
-    def _env(self) -> list[str]:
-        return [f"{name}={value}" for name, value in BUILDAH.items()]
 
 
 def engine() -> Engine:

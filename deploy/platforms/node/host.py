@@ -66,6 +66,11 @@ def nat_rules() -> str:
 """
 
 
+def files_alone() -> State:
+    """What is left when the machine was restarted with a node up."""
+    return State(mounts_below=[str(RUN), str(DATA)])
+
+
 def restore(state: State) -> None:
     """Take back every change in `state`. The node's processes must have ended before."""
     for folder in state.mounts_below:

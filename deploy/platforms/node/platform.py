@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.binaries import MODULES, binaries
+from deploy.binaries import MODULES, binaries, go, missing
 from deploy.commands import run
 from deploy.errors import DeployError, NotReadyError
 from deploy.platforms.node import (
@@ -40,6 +40,10 @@ class NodePlatform:
 
     def up(self) -> None:
         requirements.require_root()
+        if missing(*PROGRAMS):
+            go()
+        if state.load(layout.STATE) is None:
+            requirements.require_free_ports()
         requirements.require_packages()
         programs = binaries(*PROGRAMS)
         self.down()
@@ -62,13 +66,12 @@ class NodePlatform:
 
     def down(self) -> None:
         recorded = state.load(layout.STATE)
-        if recorded is None and not remains.shims():
+        if recorded is None and not layout.DATA.exists():  # the data outlive a reboot, the state does not
             return
         requirements.require_root()
         with step("node: ending its processes and restoring the machine"):
             remains.end_all()
-            if recorded is not None:
-                host.restore(recorded)
+            host.restore(recorded or host.files_alone())
         layout.KUBECONFIG.unlink(missing_ok=True)
 
     def status(self) -> str:
