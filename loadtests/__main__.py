@@ -31,7 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
         plan = _plan(options)
     except (PlanError, MixError) as error:
         parser.error(str(error))
-    outcome = _run_here(options, plan) if options.command == "run" else _run_as_job(options, plan)
+    try:
+        outcome = _run_here(options, plan) if options.command == "run" else _run_as_job(options, plan)
+    except (ConnectionError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(outcome, indent=1) + "\n")
@@ -50,6 +54,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--items", type=int, default=10_000, help="seeded items (default: %(default)s)")
     parser.add_argument("--zipf-percent", type=int, default=90, help="100 x the popularity exponent (default: 90)")
     parser.add_argument("--seed", type=int, default=1, help="makes the draws repeatable (default: %(default)s)")
+    parser.add_argument("--sign-in-seconds", type=int, default=60, help="wait this long for the service (default: 60)")
     parser.add_argument("--mix", default=shares, help="percent by kind (default: %(default)s)")
 
 
@@ -63,6 +68,7 @@ def _plan(options: argparse.Namespace) -> LoadPlan:
         items=options.items,
         zipf_percent=options.zipf_percent,
         seed=options.seed,
+        sign_in_seconds=options.sign_in_seconds,
         mix=Mix.parse(options.mix),
     )
 

@@ -21,6 +21,7 @@ class LoadPlan:
 
     The users are started evenly over `ramp_seconds`; only the `hold_seconds` after that are measured. `items` is
     the number of seeded items: keys are drawn from 1..items with a Zipf popularity of exponent `zipf_percent`/100.
+    The service has `sign_in_seconds` to let the accounts of the test register.
     """
 
     url: str
@@ -31,6 +32,7 @@ class LoadPlan:
     items: int = 10_000
     zipf_percent: int = 90
     seed: int = 1
+    sign_in_seconds: int = 60
     mix: Mix = field(default_factory=default_mix)
 
     def __post_init__(self) -> None:
@@ -41,6 +43,7 @@ class LoadPlan:
         _within("hold_seconds", self.hold_seconds, 1, MAX_SECONDS)
         _within("think_milliseconds", self.think_milliseconds, 0, 60_000)
         _within("items", self.items, 1, MAX_ITEMS)
+        _within("sign_in_seconds", self.sign_in_seconds, 1, MAX_SECONDS)
         _within("zipf_percent", self.zipf_percent, 0, 300)
 
     @property

@@ -22,7 +22,6 @@ from loadtests.recorder import Recorder
 
 ACCOUNTS = 8
 """Accounts that all users share: hashing a password costs the service far more than anything that is measured."""
-SIGN_IN_SECONDS = 60
 PAGE_SHARE = 0.2
 """Share of the reads that ask for a page of the list; the others ask for one item."""
 REPORT_DAYS = (7, 30, 90)
@@ -52,7 +51,7 @@ def sign_in(plan: LoadPlan) -> Prepared:
         plan.url, environment.events.request, None, insecure=True, connection_timeout=5, network_timeout=30
     )
     try:
-        accounts = [_register(session) for _ in range(ACCOUNTS)]
+        accounts = [_register(session, plan.sign_in_seconds) for _ in range(ACCOUNTS)]
         return Prepared(accounts, _words(session, plan))
     finally:
         session.client.close()
@@ -185,8 +184,8 @@ def _trouble(answer: Any) -> str:
     return str(getattr(answer, "error", "nothing"))
 
 
-def _register(session: FastHttpSession) -> Account:
-    deadline = time.monotonic() + SIGN_IN_SECONDS
+def _register(session: FastHttpSession, seconds: int) -> Account:
+    deadline = time.monotonic() + seconds
     while True:
         email = _address()
         registered = session.request("POST", "/auth/register", json=_credentials(email))
@@ -197,7 +196,7 @@ def _register(session: FastHttpSession) -> Account:
             registered = issued
         if time.monotonic() > deadline:
             raise ConnectionError(
-                f"no account could be made within {SIGN_IN_SECONDS} s: the service answers "
+                f"no account could be made within {seconds} s: the service answers "
                 f"{registered.status_code or _trouble(registered)} to POST /auth/register or /auth/token"
             )
         gevent.sleep(1)
