@@ -9,10 +9,10 @@ from tuner.settings import Settings
 
 
 def main() -> None:
-    """Becomes kopf's process: signals reach it directly. `kopf run` adds only what is said here."""
+    """Becomes kopf's process: signals reach it directly."""
     settings = Settings()
     scope = [f"--namespace={name}" for name in settings.namespace_list] or ["--all-namespaces"]
-    command = [sys.executable, "-m", "kopf", "run", "--standalone", "--no-color", *scope, "-m", "tuner.handlers"]
+    command = [sys.executable, "-m", "kopf", "run", "--standalone", *scope, "-m", "tuner.handlers"]
     os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
 
 

@@ -61,6 +61,8 @@ async def policy_seen(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 
 def _log(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level]
+    for chatty in ("httpx", "kopf.objects"):  # a line for each query and each event that was seen
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     renderer: Any = (
         structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
     )

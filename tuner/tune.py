@@ -198,7 +198,7 @@ class Cycle:
 def _said(workload: Workload, done: Done) -> list[Condition]:
     """Conditions that the plan cannot know."""
     if workload.problems:
-        reasons = " ".join(problem.message for problem in workload.problems)
+        reasons = "; ".join(problem.message for problem in workload.problems)
         return [Condition(ConditionType.READY, "False", workload.problems[0].reason, reasons)]
     if done.problem:
         return [

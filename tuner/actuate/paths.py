@@ -45,8 +45,9 @@ class Kinds:
 
     async def _discover(self, api_version: str, kind: str) -> str:
         known = await self._api.get(group_path(api_version))
-        names = {resource["name"] for resource in known["resources"] if resource["kind"] == kind}
-        plural = next((name for name in sorted(names) if "/" not in name), None)
+        names = {resource["name"] for resource in known["resources"]}
+        plurals = [r["name"] for r in known["resources"] if r["kind"] == kind and "/" not in r["name"]]
+        plural = next(iter(plurals), None)
         if plural is None:
             raise NotFoundError(f"the cluster knows no kind {kind} in {api_version}: correct spec.target", 404)
         if f"{plural}/scale" not in names:

@@ -43,11 +43,14 @@ class ClusterApi:
     async def connect(cls, kubeconfig: Path | None = None) -> Self:
         """With the pod's service account inside a cluster; else with `kubeconfig`, $KUBECONFIG or ~/.kube/config."""
         configuration = _CLIENT.Configuration()
-        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-            _CONFIG.load_incluster_config(client_configuration=configuration)
-        else:
-            chosen = str(kubeconfig) if kubeconfig else None
-            await _CONFIG.load_kube_config(config_file=chosen, client_configuration=configuration)
+        try:
+            if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+                _CONFIG.load_incluster_config(client_configuration=configuration)
+            else:
+                chosen = str(kubeconfig) if kubeconfig else None
+                await _CONFIG.load_kube_config(config_file=chosen, client_configuration=configuration)
+        except _CONFIG.ConfigException as error:
+            raise UnreachableError(f"no cluster to talk to ({error}): set KUBECONFIG or name a kubeconfig") from error
         return cls(_CLIENT.ApiClient(configuration))
 
     async def close(self) -> None:

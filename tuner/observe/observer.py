@@ -142,7 +142,7 @@ def _age(pods: list[Pod], scrapes: Maybe[dict[PodKey, Scrape]], now: float) -> M
 
 
 def _absences(workload: Workload, look: Look, measured: dict[str, Measured]) -> tuple[Absence, ...]:
-    found = [Absence(workload.namespace, problem.message) for problem in workload.problems]
+    found = []
     for what, seen in (("pods' metrics", look.pods), ("database metrics", look.databases)):
         if isinstance(seen, Absent):
             found.append(Absence(what, seen.reason))
