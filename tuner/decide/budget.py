@@ -3,7 +3,8 @@
 Formula: F = max_connections - reservedConnections (the fence, also the role's CONNECTION LIMIT);
          slack = max(2, F/10); allocatable = F - slack, less what other policies on the server hold;
          charge(D) = max(poolSize over D) x max(maxPods over D), D = every unretired document and the new one;
-         a document may be published when charge(D) <= allocatable, or when it fits by itself and raises no charge.
+         a document may be published when charge(D) <= allocatable, or when it fits by itself and raises nothing:
+         no larger than the largest, for no more pods than the fewest of D.
          A document is retired when every existing pod has confirmed a later one, by (uid, epoch, generation).
 Units:   connections, pods.
 Regime:  that one line is shrink, confirm, grow. The chart's values (generation 0) are a document that never retires:
@@ -131,7 +132,10 @@ def unretired(
         if size is not None and size >= 1:
             identity = said or Acknowledgement("", 0)
             chart = identity.generation == 0
-            kept.append(Charged("" if chart else identity.epoch, identity.generation, size, max(max_pods, len(pods))))
+            # The chart lets as many pods start as the policy says; any document of ours is in the ledger with its own
+            # maxPods, so that what such a pod reports counts for the pods that there are.
+            several = max(max_pods, len(pods)) if chart else len(pods)
+            kept.append(Charged("" if chart else identity.epoch, identity.generation, size, several))
         elif isinstance(ledger, Absent):
             return Absent(f"{ledger.reason} and {pod.name} does not report its pool size")
     if isinstance(ledger, Absent) and not pods and newest is None:
@@ -160,9 +164,12 @@ def largest_size(allocatable: int, present_documents: tuple[Charged, ...], max_p
 
 def may_publish(allocatable: int, present_documents: tuple[Charged, ...], new: Charged) -> bool:
     """Whether `new` keeps the invariant (the last check before a plan is handed out)."""
-    before, after = charge(present_documents), charge((*present_documents, new))
-    fits_alone = new.pool_size * new.max_pods <= allocatable
-    return new.pool_size >= 1 and fits_alone and (after <= allocatable or after == before)
+    if new.pool_size < 1 or new.pool_size * new.max_pods > allocatable:
+        return False
+    raises_nothing = new.pool_size <= max((d.pool_size for d in present_documents), default=0) and new.max_pods <= min(
+        (d.max_pods for d in present_documents), default=0
+    )
+    return raises_nothing or charge((*present_documents, new)) <= allocatable
 
 
 def next_ledger(present_documents: tuple[Charged, ...], new: Charged | None) -> Ledger:

@@ -182,14 +182,15 @@ def _writes(situation: Situation, moves: Moves) -> tuple[KnobsWrite | None, Scal
 
 
 def _pooler_pods(situation: Situation) -> tuple[int, int | None]:
-    """maxPods of the policy, and of the stored document where it has one."""
+    """maxPods of the policy, and of the stored document; where there is none, the pods that exist."""
     stored = situation.document.pooler if situation.document else None
-    return situation.in_force.unit, stored.max_pods if stored else None
+    return situation.in_force.unit, stored.max_pods if stored else len(situation.pooler_pods) or None
 
 
 def _more_pods(situation: Situation) -> tuple[KnobsWrite | None, ScaleWrite | None, tuple[Decision, ...]]:
     """The policy's maxPods has changed and the budget allows it: the same size in a document that says so."""
-    policy_pods, stored_pods = _pooler_pods(situation)
+    stored = situation.document.pooler if situation.document else None
+    policy_pods, stored_pods = situation.in_force.unit, stored.max_pods if stored else None
     size = situation.in_force.pooler_size
     quiet = situation.problem or situation.paused or frozen_until(situation.spec.behavior.freeze, situation.now)[1]
     applies = situation.spec.mode is Mode.APPLY and situation.spec.knobs.pooler_pool_size is not None

@@ -250,7 +250,7 @@ def _between(view: PoolView, capacity: Capacity, memory: PoolMemory) -> PoolStep
     if view.size > view.high:
         message = f"{view.size} connections are more than bounds and budget now allow ({view.high})"
         return PoolStep(Proposal(KNOB, view.size, view.high, Reason.LIMIT_LOWERED, message, safety=True), memory)
-    if view.size < view.low:
+    if view.size < view.low and view.verdict.bottleneck is not Bottleneck.UNKNOWN:
         message = f"{view.size} connections are fewer than the policy's least ({view.low})"
         return PoolStep(Proposal(KNOB, view.size, view.low, Reason.BOUND, message, urgent=True), memory)
     if view.slowing or view.verdict.bottleneck in (Bottleneck.DEGRADED, Bottleneck.STALLED, Bottleneck.UNKNOWN):

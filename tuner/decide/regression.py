@@ -82,7 +82,7 @@ def judge(pending: Pending, memory: Memory, objective_share: float, now: float) 
     after = [block for block in memory.window if first <= block.time <= last]
     if _bad(before, after, objective_share):
         return Judgement(True, "the share of bad requests rose beyond 5 times the objective")
-    if now < last and len(after) < math.ceil(0.9 * (LAST_SECONDS - FIRST_SECONDS) / max(1.0, _tick(after))):
+    if now < last:
         return Judgement(None, f"judged {LAST_SECONDS:.0f} s after its confirmation")
     if len(before) < MIN_BEFORE or len(after) < MIN_AFTER:
         return Judgement(False, "too little was measured to judge it")
@@ -105,12 +105,6 @@ def _bad(before: list[Block], after: list[Block], objective_share: float) -> boo
     if not was or limit >= 1:
         return False
     return sum(1 for b in after if b.bad_share is not None and b.bad_share > limit) >= BAD_SCRAPES
-
-
-def _tick(blocks: list[Block]) -> float:
-    if len(blocks) < 2:
-        return LAST_SECONDS
-    return (blocks[-1].time - blocks[0].time) / (len(blocks) - 1)
 
 
 def _sd_of_means(blocks: list[Block], count: int) -> float:

@@ -27,7 +27,7 @@ class Stack:
     policy: TuningPolicy
     curve: Curve
     clients: int = 64
-    noise: float = 0.1
+    noise: float = 0.05
     seed: int = 0
     tick: float = 5.0
     cpu_seconds: float = 0.0001
@@ -59,10 +59,12 @@ class Stack:
         busy = min(self.connections, wanted)
         rate = self.curve(busy) / self.slowdown * max(0.5, self.random.gauss(1, self.noise / self.tick**0.5))
         limit = 1.0 * self.replicas / self.cpu_seconds
-        rate = min(rate, limit)
-        self.rates.append(rate)
         saturated = wanted - self.connections >= 0.25 * self.connections
         waits = max(0, self.clients - wanted) / self.replicas
+        if rate > limit:
+            # The API's CPU binds: neither its pools nor the pooler have a queue.
+            rate, saturated, waits, wanted, busy = limit, False, 0.0, 0, 1
+        self.rates.append(rate)
         base = observation(
             time=self.now,
             interval_seconds=self.tick,
