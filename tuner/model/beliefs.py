@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from tuner.model.arrivals import Arrivals
-from tuner.model.cache import Caches
+from tuner.model.cache import MAX_GROUPS, Caches
 from tuner.model.capacity import Capacity, sample_of
 from tuner.model.mix import Mix
 from tuner.model.slowdown import Slowdown
@@ -20,6 +20,7 @@ class Beliefs:
     caches: Caches = field(default_factory=Caches)
     mix: Mix = field(default_factory=Mix)
     mix_changed_ticks_ago: int = 99
+    ttls: tuple[tuple[str, float], ...] = ()
     set_size: int = 0
     set_size_ticks: int = 0
 
@@ -32,6 +33,7 @@ def learn(beliefs: Beliefs, observation: Observation, max_pods: int) -> Beliefs:
     if isinstance(observation.metrics_age_seconds, Absent):
         return beliefs
     beliefs = _learn_mix(beliefs, observation)
+    beliefs = _learn_ttls(beliefs, observation)
     beliefs = _learn_pool(beliefs, observation, max_pods)
     pods = tuple(pod for pod in present(observation.api_pods) or () if pod.ready)
     rates = [present(pod.arrivals_per_second) for pod in pods]
@@ -50,6 +52,20 @@ def _learn_mix(beliefs: Beliefs, observation: Observation) -> Beliefs:
     if not changed:
         return replace(beliefs, mix=mix, mix_changed_ticks_ago=ago)
     return replace(beliefs, mix=mix, mix_changed_ticks_ago=0, slowdown=beliefs.slowdown.forgotten())
+
+
+def _learn_ttls(beliefs: Beliefs, observation: Observation) -> Beliefs:
+    """A changed TTL changes which queries reach the database, so the service times before it are no reference."""
+    seen: dict[str, float] = {}
+    for pod in present(observation.api_pods) or ():
+        for traffic in present(pod.cache) or ():
+            seconds = present(traffic.ttl_seconds)
+            if seconds is not None:
+                seen[traffic.group] = max(seconds, seen.get(traffic.group, 0.0))
+    ttls = tuple(sorted((dict(beliefs.ttls) | seen).items()))[:MAX_GROUPS]
+    known = dict(beliefs.ttls)
+    changed = any(known.get(group, seconds) != seconds for group, seconds in ttls)
+    return replace(beliefs, ttls=ttls, slowdown=beliefs.slowdown.forgotten() if changed else beliefs.slowdown)
 
 
 def _learn_pool(beliefs: Beliefs, observation: Observation, max_pods: int) -> Beliefs:

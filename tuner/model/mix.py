@@ -4,7 +4,7 @@ Formula: m = sum c_k s_k_ref / sum c_k over statements k, with calls/s c_k and t
          S_norm = S/m. The mix has changed when the L1 distance of the work shares (c_k s_k_ref / sum) to the
          reference is > 0.3. Then the reference is taken anew.
 Units:   seconds a call; shares of 1.
-Regime:  needs pg_stat_statements; without it m = 1 (unnormalised), as at a change of TTL by the tuner itself.
+Regime:  needs pg_stat_statements; without it m = 1 (unnormalised).
 Source:  CONTROL.md, Signals.
 """
 

@@ -119,6 +119,7 @@ def test_cooldown_binds_discretionary_moves() -> None:
     assert guard(move(8, 6)).reason is Reason.COOLDOWN
     assert guard(move(8, 12, urgent=True)).moves
     assert guard(move(8, 6, safety=True)).moves
+    assert not guards.cooled_down(Memory(last_change=((POOL, 100.0),)), 60, now=159.0)(move(8, 6)).moves
     assert guards.cooled_down(Memory(last_change=((POOL, 100.0),)), 60, now=160.0)(move(8, 6)).moves
 
 

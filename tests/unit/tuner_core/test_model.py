@@ -14,7 +14,7 @@ from tuner.model.cache import Caches
 from tuner.model.capacity import MAX_SAMPLES, MAX_SIZES, Capacity, Sample, relative_error, sample_of
 from tuner.model.mix import Mix
 from tuner.model.slowdown import Slowdown
-from tuner.observation import Absent, CacheTraffic, Saturated, Statement
+from tuner.observation import Absent, CacheTraffic, Saturated, Statement, present
 
 
 def known(*rates: tuple[int, float], times: int = 3) -> Capacity:
@@ -73,6 +73,19 @@ def test_the_first_tick_at_a_new_size_is_dropped() -> None:
     assert beliefs.capacity.sizes == ()
     beliefs = learn(beliefs, seen, max_pods=2)
     assert [size for size, _ in beliefs.capacity.sizes] == [8]
+
+
+def test_a_new_ttl_makes_the_service_times_before_it_no_reference() -> None:
+    seen = observation(pooler_pods=(pooler_pod(0, size=4, saturated=True), pooler_pod(1, size=4, saturated=True)))
+    beliefs = Beliefs()
+    for _ in range(5):
+        beliefs = learn(beliefs, seen, max_pods=2)
+    assert beliefs.slowdown.references
+    heavier = tuple(replace(pod, queries_per_second=20.0) for pod in (present(seen.pooler_pods) or ()))
+    same = learn(beliefs, replace(seen, pooler_pods=heavier), max_pods=2)
+    pods = (api_pod(cache=(CacheTraffic("search", 10.0, 40.0, ttl_seconds=2.0),)),)
+    longer = learn(beliefs, replace(seen, pooler_pods=heavier, api_pods=pods), max_pods=2)
+    assert same.slowdown.suspected and not longer.slowdown.suspected
 
 
 def slowed(slowdown: Slowdown, rate: float, service: float, ticks: int) -> Slowdown:

@@ -11,9 +11,11 @@ from tests.unit.tuner_core.build import EPOCH, LATER_EPOCH, ack, api_pod, docume
 from tests.unit.tuner_core.stack import Stack, knee_at
 from tuner.crds.status import Bottleneck, ConditionType, Outcome, TuningPolicy
 from tuner.decide.budget import Charged, Ledger, dump_ledger, parse_ledger
-from tuner.decide.decision import Reason
-from tuner.decide.memory import Memory, PoolMemory
+from tuner.decide.decision import Decision, Reason
+from tuner.decide.memory import Memory, Pending, PoolMemory
 from tuner.decide.plan import Plan, decide, executed
+from tuner.decide.settle import reason_to_wait
+from tuner.decide.situation import survey
 from tuner.model.beliefs import Beliefs, learn
 from tuner.observation import Absent, Conflict, ConflictKind, Database, Neighbour, Observation, Store, Target
 
@@ -179,6 +181,27 @@ def test_one_move_settles_before_the_next() -> None:
         moved = {d.knob for d in result.decisions}
         assert not ({"poolerPoolSize", "replicas"} <= moved)
         assert not ("poolerPoolSize" in moved and any(k.startswith("cacheTTL") for k in moved))
+
+
+def settling(knob: str, after: int, confirmed: float | None, ticks: int, urgent: bool = False, now: float = 0.0) -> str:
+    seen = observation()
+    situation = survey(policy(), seen, Beliefs(), Memory(), seen.time + now)
+    decision = Decision(seen.time, knob, 1, after, Reason.DEMAND, "")
+    at = None if confirmed is None else seen.time + confirmed
+    return reason_to_wait(situation, Pending((decision,), 2, None, seen.time, at, ticks), urgent)
+
+
+def test_how_long_each_kind_of_move_settles() -> None:
+    assert "not confirmed" in settling("replicas", 2, None, 0, now=119)
+    assert settling("replicas", 2, None, 0, now=120) == "", "its document stays charged, the rest goes on"
+    assert settling("replicas", 2, confirmed=5, ticks=1, urgent=True, now=10)
+    assert settling("replicas", 2, confirmed=5, ticks=2, urgent=True, now=15) == ""
+    assert "49 s more" in settling("cacheTTL/search", 32, confirmed=5, ticks=4, now=20)
+    assert settling("cacheTTL/search", 32, confirmed=5, ticks=4, urgent=True, now=20) == "", (
+        "a binding queue goes first"
+    )
+    assert settling("cacheTTL/search", 32, confirmed=5, ticks=9, now=70) == ""
+    assert settling("cacheTTL/search", 3000, confirmed=0, ticks=60, now=300) == "", "5 minutes at most"
 
 
 def test_a_long_absence_takes_an_unfinished_trial_back() -> None:
