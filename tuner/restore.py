@@ -32,14 +32,31 @@ class Original:
 _ORIGINAL = TypeAdapter(Original)
 
 
-def capture(policy: TuningPolicy, observation: Observation) -> str:
-    """What is in force now, as text."""
+def captured(text: str | None, policy: TuningPolicy, observation: Observation) -> str:
+    """What was captured before, with what is in force now for every value that was not known then.
+
+    A value that nobody could tell was not in any document either, so what the pods report is still their own.
+    """
+    before = _read(text) or Original()
     apis = tuple(pod for pod in present(observation.api_pods) or () if pod.ready)
     poolers = tuple(pod for pod in present(observation.pooler_pods) or () if pod.ready)
     store = present(observation.store)
     now: InForce = in_force(policy.spec, observation, store.document if store else None, apis, poolers)
-    original = Original(now.pooler_size, now.api_pool, now.concurrency, now.replicas, now.ttl)
+    original = Original(
+        pooler_size=before.pooler_size or now.pooler_size,
+        api_pool=before.api_pool or now.api_pool,
+        concurrency=before.concurrency or now.concurrency,
+        replicas=before.replicas or now.replicas,
+        ttl=now.ttl | before.ttl,
+    )
     return _ORIGINAL.dump_json(original, exclude_none=True).decode()
+
+
+def _read(text: str | None) -> Original | None:
+    try:
+        return _ORIGINAL.validate_json(text) if text is not None else None
+    except ValidationError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +72,9 @@ def way_back(text: str | None, situation: Situation) -> WayBack:
     """From the captured text and what is seen now."""
     if text is None:
         return WayBack()  # nothing was ever changed
-    try:
-        original = _ORIGINAL.validate_json(text)
-    except ValidationError as error:
-        return WayBack(missing=(f"the values from before cannot be read ({error.errors()[0]['msg']})",))
+    original = _read(text)
+    if original is None:
+        return WayBack(missing=("the values from before cannot be read, so everything stays as it is",))
     write, missing = _document(original, situation)
     replicas = situation.in_force.replicas
     scale = None

@@ -22,7 +22,7 @@ from tuner.model.beliefs import Beliefs, learn
 from tuner.observation import Observation, present
 from tuner.observe.observer import Observer
 from tuner.observe.source import Look, Source
-from tuner.restore import capture, way_back
+from tuner.restore import captured, way_back
 from tuner.status import status_of, worth_writing
 from tuner.workload import Workload
 
@@ -106,10 +106,12 @@ class Cycle:
     async def _keep_original(
         self, policy: TuningPolicy, plan: Plan, observation: Observation, known: Remembered
     ) -> Remembered:
-        """Before the first change the values in force are stored: after it nobody could tell them."""
-        if known.original is None and (plan.write or plan.scale):
-            known = replace(known, original=capture(policy, observation))
-            await self._save(policy, known)
+        """Before a change the values in force are stored: after it nobody could tell them."""
+        if plan.write or plan.scale:
+            original = captured(known.original, policy, observation)
+            if original != known.original:
+                known = replace(known, original=original)
+                await self._save(policy, known)
         self._remembered = known
         return known
 

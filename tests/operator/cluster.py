@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from deploy.platforms.node.controlplane import ControlPlane
+from tests.operator.rest import administrator, create, path
 
 JSON = dict[str, Any]
 T = TypeVar("T")
@@ -45,7 +45,14 @@ class Cluster:
         return done.stdout
 
     def apply(self, *objects: JSON) -> None:
-        self.must("apply", "--server-side", "-f", "-", given="---\n".join(yaml.safe_dump(o) for o in objects))
+        self.must(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            "-",
+            given="---\n".join(yaml.safe_dump(o) for o in objects),
+        )
 
     def refusal(self, item: JSON) -> str:
         """What the API server says to an object that it must refuse."""
@@ -54,18 +61,37 @@ class Cluster:
         return done.stderr
 
     def get(self, kind: str, name: str) -> JSON | None:
-        done = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else None
+        answer = administrator(self.kubeconfig).get(path(kind, self.namespace, name))
+        if answer.status_code == 404:
+            return None
+        assert answer.status_code == 200, answer.text
+        found: JSON = answer.json()
+        return found
+
+    def make(self, item: JSON) -> JSON:
+        """Create one object."""
+        return create(administrator(self.kubeconfig), self.namespace, item)
 
     def patch_status(self, kind: str, name: str, status: JSON) -> None:
-        self.must("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        answer = administrator(self.kubeconfig).patch(
+            f"{path(kind, self.namespace, name)}/status",
+            json={"status": status},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        assert answer.status_code == 200, answer.text
 
     def condition(self, policy: str, kind: str) -> JSON:
         """A condition of a policy; empty while it is not there."""
         found = self.get("tuningpolicy", policy) or {}
         conditions = found.get("status", {}).get("conditions", [])
         return next((c for c in conditions if c["type"] == kind), {})
+
+
+def install_crd(plane: ControlPlane) -> None:
+    """Make TuningPolicies known, and wait until they can be listed."""
+    cluster = Cluster(plane, "default")
+    cluster.must("apply", "--server-side", "-f", str(CRD_FILE))
+    eventually(lambda: cluster.kubectl("get", "tuningpolicies").returncode == 0, "TuningPolicies can be listed")
 
 
 def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import yaml
 
 from deploy.binaries import binary
 from deploy.platforms.node.apiserver import free_ports
+from deploy.platforms.node.controlplane import ControlPlane
 from tests.operator.cluster import Cluster, eventually
 
 CHART = Path(__file__).parents[2] / "charts/tuner"
@@ -23,19 +23,19 @@ NAMESPACE = "trimtab-system"
 RIGHTS = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 
 
-def service_account(cluster: Cluster, folder: Path) -> Path:
+def service_account(plane: ControlPlane, folder: Path) -> Path:
     """Applies the chart's account and rights; a kubeconfig with that account's token."""
     rendered = subprocess.run(
         [str(binary("helm")), "template", "trimtab", str(CHART), "--namespace", NAMESPACE],
         capture_output=True, text=True, check=True, timeout=60,
     ).stdout  # fmt: skip
     rights = [item for item in yaml.safe_load_all(rendered) if item and item["kind"] in RIGHTS]
-    system = Cluster(cluster.plane, NAMESPACE)
+    system = Cluster(plane, NAMESPACE)
     if system.get("namespace", NAMESPACE) is None:
         system.must("create", "namespace", NAMESPACE)
     system.apply(*rights)
     token = system.must("create", "token", "trimtab", "--duration=1h").strip()
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config = yaml.safe_load(plane.kubeconfig.read_text())
     user = config["contexts"][0]["context"]["user"]
     config["users"] = [{"name": user, "user": {"token": token}}]
     path = folder / "tuner.kubeconfig"
@@ -94,5 +94,5 @@ def running(kubeconfig: Path, folder: Path, namespaces: str = "") -> Iterator[Op
 
 def events(cluster: Cluster, reason: str) -> list[str]:
     """The messages of the policy's events of that reason."""
-    listed = json.loads(cluster.must("get", "events", "-o", "json"))["items"]
+    listed = (cluster.get("event", "") or {})["items"]
     return [item["message"] for item in listed if item["reason"] == reason]

@@ -130,18 +130,15 @@ class Scene:
 
     def build(self) -> None:
         cluster = self.cluster
-        cluster.must("create", "namespace", cluster.namespace)
-        cluster.apply(
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}},
-            _workload("Deployment", "api", {}),
-            _workload("StatefulSet", "pooler", {"replicas": 2, "serviceName": "catalog-pooler"}),
-        )
-        cluster.apply(*(_pod(pod) for pod in self.pods))
+        self.make_namespace()
+        cluster.make({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+        cluster.make(_workload("Deployment", "api", {}))
+        cluster.make(_workload("StatefulSet", "pooler", {"replicas": 2, "serviceName": "catalog-pooler"}))
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         ready = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}], "phase": "Running"}
         for pod in self.pods:
+            pod.uid = cluster.make(_pod(pod))["metadata"]["uid"]
             cluster.patch_status("pod", pod.name, ready)
-            pod.uid = (cluster.get("pod", pod.name) or {})["metadata"]["uid"]
             pod.show()
         self.exporter.pages[self.postgres] = {
             "pg_settings_max_connections": 100,
@@ -149,6 +146,9 @@ class Scene:
             'trimtab_pg_backends{role="catalog_app"}': 4,
         }
         self._thread.start()
+
+    def make_namespace(self) -> None:
+        self.cluster.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.cluster.namespace}})
 
     def close(self) -> None:
         self._stop.set()
@@ -158,12 +158,12 @@ class Scene:
         return int((self.cluster.get("deployment", "catalog-api") or {})["spec"]["replicas"])
 
     def document(self) -> JSON | None:
+        """The stored knobs document."""
         stored = self.cluster.get("configmap", "catalog-knobs")
         return json.loads(stored["data"]["knobs.json"]) if stored else None
 
     def _follow(self) -> None:
         while not self._stop.wait(0.5):
-            # Ends with the test, or with the API server under it.
             document = self.document()
             for pod in self.pods:
                 if document and (pod.epoch, pod.generation) != (document["epoch"], document["generation"]):

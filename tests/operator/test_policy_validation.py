@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from deploy.platforms.node.controlplane import ControlPlane
-from tests.operator.cluster import CRD_FILE, Cluster, policy
+from tests.operator.cluster import Cluster, install_crd, policy
 
 
 @pytest.fixture(scope="module")
 def cluster(control_plane: ControlPlane) -> Iterator[Cluster]:
     cluster = Cluster(control_plane, f"validation-{uuid.uuid4().hex[:8]}")
-    cluster.must("apply", "--server-side", "-f", str(CRD_FILE))
-    cluster.must("wait", "--for=condition=Established", "crd/tuningpolicies.trimtab.dev", "--timeout=60s")
+    install_crd(control_plane)
     cluster.must("create", "namespace", cluster.namespace)
     yield cluster
 

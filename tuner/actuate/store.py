@@ -65,7 +65,7 @@ class Writer:
         metadata = seen.get("metadata", {})
         annotations = dict(metadata.get("annotations") or {})
         if original is not None:
-            annotations.setdefault(ORIGINAL, original)
+            annotations[ORIGINAL] = original
         body: JSON = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
