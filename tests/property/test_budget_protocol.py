@@ -150,6 +150,22 @@ class Budget(RuleBasedStateMachine):
     def crash(self, tuner: int) -> None:
         self.reads.pop(tuner, None)
 
+    @rule(ordinals=st.sets(st.integers(0, PODS - 1), min_size=1))
+    def deliver(self, ordinals: set[int]) -> None:
+        """The document arrives at some pods and is applied there."""
+        for ordinal in ordinals:
+            self.mount(ordinal=ordinal)
+            self.apply(ordinal=ordinal)
+
+    @rule(
+        tuner=st.integers(0, 1), size=st.integers(1, 13), max_pods=st.integers(1, PODS), late=st.sets(st.integers(0, 1))
+    )
+    def tick(self, tuner: int, size: int, max_pods: int, late: set[int]) -> None:
+        """A whole tick of one tuner: it reads, plans, writes the largest size that fits, and most pods follow."""
+        self.read(tuner=tuner, stale=set(), silent=set())
+        self.write(tuner=tuner, size=size, max_pods=max_pods, greedy=True)
+        self.deliver(ordinals=set(range(PODS)) - late)
+
     @precondition(lambda self: bool(self.reads))
     @rule(tuner=st.integers(0, 1), size=st.integers(1, 40), max_pods=st.integers(1, PODS), greedy=st.booleans())
     def write(self, tuner: int, size: int, max_pods: int, greedy: bool) -> None:
@@ -192,5 +208,5 @@ class Budget(RuleBasedStateMachine):
             assert all(pod.size >= 1 for pod in self.world.pods.values())
 
 
-Budget.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+Budget.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
 TestBudget = Budget.TestCase

@@ -30,12 +30,16 @@ Pod: TypeAlias = ApiPod | PoolerPod
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """One document as the budget sees it. Generation 0 with an empty epoch: the chart's own values."""
+    """One document as the budget sees it. Generation 0 with an empty epoch: the chart's own values.
+
+    `reported`: only a pod's word for it, so that `max_pods` is an upper bound and proves no room.
+    """
 
     epoch: str
     generation: Annotated[int, Field(ge=0, le=2**53)]
     pool_size: PoolSize
     max_pods: Pods
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +136,13 @@ def unretired(
         if size is not None and size >= 1:
             identity = said or Acknowledgement("", 0)
             chart = identity.generation == 0
-            # The chart lets as many pods start as the policy says; any document of ours is in the ledger with its own
-            # maxPods, so that what such a pod reports counts for the pods that there are.
-            several = max(max_pods, len(pods)) if chart else len(pods)
-            kept.append(Charged("" if chart else identity.epoch, identity.generation, size, several))
+            # The chart lets as many pods start as the policy says. A document of ours is in the ledger with its own
+            # maxPods; where it is not, a pod's word for it counts for all the pods that there are.
+            same = ((d.epoch, d.generation, d.pool_size >= size) for d in kept)
+            if chart:
+                kept.append(Charged("", 0, size, max_pods))
+            elif (identity.epoch, identity.generation, True) not in same:
+                kept.append(Charged(identity.epoch, identity.generation, size, len(pods), reported=True))
         elif isinstance(ledger, Absent):
             return Absent(f"{ledger.reason} and {pod.name} does not report its pool size")
     if isinstance(ledger, Absent) and not pods and newest is None:
@@ -167,17 +174,17 @@ def may_publish(allocatable: int, present_documents: tuple[Charged, ...], new: C
     if new.pool_size < 1 or new.pool_size * new.max_pods > allocatable:
         return False
     raises_nothing = new.pool_size <= max((d.pool_size for d in present_documents), default=0) and new.max_pods <= min(
-        (d.max_pods for d in present_documents), default=0
+        (d.max_pods for d in present_documents if not d.reported), default=0
     )
     return raises_nothing or charge((*present_documents, new)) <= allocatable
 
 
 def next_ledger(present_documents: tuple[Charged, ...], new: Charged | None) -> Ledger:
     """The ledger to store with the new document."""
-    latest: dict[tuple[int, int, bool], Charged] = {}
+    latest: dict[tuple[int, int, bool, bool], Charged] = {}
     for document in present_documents if new is None else (*present_documents, new):
         # Of documents with equal sizes the latest retires last, so it stands for the others and the list stays short.
-        key = (document.pool_size, document.max_pods, document.generation == 0)
+        key = (document.pool_size, document.max_pods, document.generation == 0, document.reported)
         old = latest.get(key)
         if old is None or (document.epoch, document.generation) > (old.epoch, old.generation):
             latest[key] = document
