@@ -138,6 +138,7 @@ def test_it_leaves_nothing_of_the_framework_on_the_policy(world: World) -> None:
     assert not [key for key in metadata.get("annotations", {}) if "kopf" in key]
 
 
+@pytest.mark.long
 def test_recommend_changes_nothing_and_shows_what_it_would_do_then_apply_does_it(world: World) -> None:
     scene = world.scenes["recommend"]
     eventually(lambda: knob(scene, "poolerPoolSize").get("recommended", 0) > 4, "a larger pool is recommended")
@@ -202,6 +203,7 @@ def test_a_target_that_does_not_exist_is_named_with_the_remedy(world: World) -> 
     assert events(scene.cluster, "TargetUnavailable")
 
 
+@pytest.mark.long
 def test_a_plan_is_dropped_when_somebody_else_wrote_first(world: World) -> None:
     """A ConfigMap that appeared after the look is not overwritten: the next plan starts from what it says."""
     scene = world.scenes["raced"]
