@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyhelm3
 
 from deploy import pods
@@ -16,6 +19,9 @@ from deploy.binaries import binary
 from deploy.errors import CommandError, ReleaseError
 from deploy.kubectl import Kubectl
 from deploy.progress import say, step
+
+# What failed is in the errors raised here; its log says it again, and says so for releases that are merely absent.
+logging.getLogger("pyhelm3").setLevel(logging.CRITICAL)
 
 POLL_SECONDS = 2.0
 HOPELESS_SECONDS = 20.0
@@ -61,6 +67,15 @@ def _helm(kubeconfig: Path) -> pyhelm3.Client:
     return pyhelm3.Client(executable=str(binary("helm")), kubeconfig=kubeconfig)
 
 
+def _end_helm() -> None:
+    """Ask a Helm that still runs to stop: cancelling pyhelm3 ends only the shell around it, then waits for Helm."""
+    program = binary("helm").resolve()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if Path(child.exe()) == program:
+                child.terminate()
+
+
 async def _install(kubeconfig: Path, release: Release, timeout_seconds: int) -> None:
     helm, kubectl = _helm(kubeconfig), Kubectl(kubeconfig, binary("kubectl"))
     chart = await helm.get_chart(release.chart)
@@ -86,6 +101,7 @@ async def _install(kubeconfig: Path, release: Release, timeout_seconds: int) -> 
     except _HopelessError as error:
         raise ReleaseError(_failure(kubectl, release, str(error))) from error
     finally:
+        _end_helm()
         for task in (installing, watching):
             task.cancel()
         await asyncio.gather(installing, watching, return_exceptions=True)
