@@ -46,7 +46,7 @@ class Knobs:
         }
 
 
-BAD_START = Knobs(pooler_pool_size=1, api_pool_size=2, api_concurrency=8, replicas=1, cache_ttl_seconds=1)
+BAD_START = Knobs(pooler_pool_size=1, api_pool_size=2, api_concurrency=64, replicas=1, cache_ttl_seconds=1)
 
 
 @dataclass(frozen=True)
