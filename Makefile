@@ -80,6 +80,9 @@ demo-proof: setup ## Is the gain real? bad, tuned, bad again, hand-tuned side by
 e2e: setup ## The same stack on a real cluster: deploy, modes, faults, demo (at most 20 minutes warm)
 	$(NODE_ENV) $(PYTEST) -m e2e --timeout 1500 tests/e2e
 
+.PHONY: e2e-long
+e2e-long: e2e demo-proof ## e2e, then the proof (about 45 minutes; by hand)
+
 .PHONY: clean
 clean: ## Remove what was built here (not the caches under ~/.cache/trimtab)
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

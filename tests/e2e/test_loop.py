@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -30,6 +29,7 @@ from deploy.demo.tuning import DecisionLog, SettledError
 from deploy.kubectl import wait_until
 from deploy.platforms.port import Platform
 from loadtests.plan import LoadPlan
+from loadtests.stream import Progress
 
 pytestmark = pytest.mark.e2e
 
@@ -51,24 +51,33 @@ def plan(seconds: int, users: int = PHASES.users, think_milliseconds: int = 0) -
 
 
 @contextmanager
-def load_in_background(stage: Stage, name: str, load: LoadPlan) -> Iterator[dict[str, Any]]:
-    """Runs `load` while the body runs; the yielded dict holds its result after the body."""
-    result: dict[str, Any] = {}
+def load_in_background(stage: Stage, name: str, load: LoadPlan) -> Iterator[None]:
+    """Runs `load` while the body runs, and ends it with the body. A load that ends or fails before that is an error."""
+    over = threading.Event()
     failure: list[BaseException] = []
+
+    def until_over(progress: Progress) -> None:
+        if over.is_set():
+            raise SettledError
 
     def run() -> None:
         try:
-            result.update(stage.load(name, load))
+            stage.load(name, load, until_over)
+            failure.append(AssertionError(f"the load {name} ended before what it was for"))
+        except SettledError:
+            pass
         except BaseException as error:
             failure.append(error)
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
-    yield result
-    thread.join(load.total_seconds + 240)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(120)
     if failure:
         raise failure[0]
-    assert result, f"the load {name} gave no result"
 
 
 def knobs_document(stage: Stage) -> str | None:
@@ -151,7 +160,7 @@ def test_new_pods_get_their_share(stage: Stage) -> None:
     stage.apply_policy(policy("Observe"))
     stage.kubectl.run("scale", f"statefulset/{RELEASE}-pooler", "--replicas=1", f"--namespace={NAMESPACE}")
     stage.scale(1)
-    with load_in_background(stage, "e2e-shares", plan(300, users=24, think_milliseconds=20)):
+    with load_in_background(stage, "e2e-shares", plan(420, users=24, think_milliseconds=20)):
         time.sleep(30)  # every connection leads to the only pods that there are
         stage.kubectl.run("scale", f"statefulset/{RELEASE}-pooler", "--replicas=2", f"--namespace={NAMESPACE}")
         stage.scale(3)
