@@ -51,18 +51,26 @@ lint: setup ## Style, types and the layering law
 servers: setup ## The servers that integration tests run: found on PATH or made once, cached
 	$(BIN)/python -m deploy.servers prepare
 
+API_SERVER := etcd kube-apiserver kubeadm kubectl helm
+NODE := $(API_SERVER) kube-controller-manager kube-scheduler kubelet kube-proxy coredns pause
+HAS_GO = command -v go >/dev/null || [ -x /usr/local/go/bin/go ]
+
 .PHONY: binaries
-binaries: setup ## The programs that operator tests run: built once from Go modules, cached
-	@if command -v go >/dev/null || [ -x /usr/local/go/bin/go ]; then \
-	  $(BIN)/python -m deploy binaries etcd kube-apiserver kubeadm kubectl helm >/dev/null; \
+binaries: setup ## The programs that operator and chart tests run: built once from Go modules, cached
+	@if $(HAS_GO); then $(BIN)/python -m deploy binaries $(API_SERVER) >/dev/null; \
 	else echo "binaries: no Go on this machine, so the operator and chart tests will be skipped (install Go 1.26)"; fi
+
+.PHONY: node-binaries
+node-binaries: setup ## The same for a whole node (about ten minutes on two cores, once)
+	@if $(HAS_GO); then $(BIN)/python -m deploy binaries $(NODE) >/dev/null; \
+	else echo "node-binaries: no Go on this machine, so no node can be started here (install Go 1.26)"; fi
 
 .PHONY: test
 test: lint servers binaries ## Lint, types, layering, unit, property, operator and integration tests (at most 6 minutes)
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not long and not e2e' tests
 
 .PHONY: test-long
-test-long: setup servers binaries ## The tests marked long (at most 15 minutes)
+test-long: setup servers node-binaries ## The tests marked long (at most 15 minutes)
 	$(PYTEST) -m 'long and not e2e' --timeout 600 tests
 
 PLATFORM ?= auto
@@ -77,7 +85,7 @@ demo-proof: setup ## Is the gain real? bad, tuned, bad again, hand-tuned side by
 	$(NODE_ENV) $(BIN)/python -m deploy.demo prove
 
 .PHONY: e2e
-e2e: setup ## The same stack on a real cluster: deploy, modes, faults, demo (at most 20 minutes warm)
+e2e: node-binaries ## The same stack on a real cluster: deploy, modes, faults, demo (at most 20 minutes warm)
 	$(NODE_ENV) $(PYTEST) -m e2e --timeout 1500 tests/e2e
 
 .PHONY: e2e-long
