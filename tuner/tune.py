@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import structlog
 
 from tuner.actuate.port import Platform
-from tuner.cluster.errors import ClusterError, ConflictError
-from tuner.crds import ConditionType, Outcome, TuningPolicy, TuningPolicyStatus
-from tuner.decide.decision import Condition
+from tuner.cluster.errors import ClusterError, ConflictError, NotFoundError
+from tuner.crds import ConditionType, KnobName, Outcome, TuningPolicy, TuningPolicyStatus
+from tuner.decide.decision import Condition, Decision, Reason
 from tuner.decide.memory import Memory
 from tuner.decide.plan import Plan, decide, executed
 from tuner.decide.situation import survey
@@ -39,6 +39,10 @@ class Done:
     scaled: bool = False
     problem: str = ""
 
+    def of(self, decisions: Iterable[Decision]) -> list[Decision]:
+        """Those that were carried out: the replicas by the scale subresource, all else by the document."""
+        return [d for d in decisions if (self.scaled if d.knob == KnobName.REPLICAS else self.wrote)]
+
 
 class Cycle:
     """Looks after one policy. Everything that it needs between ticks it remembers here and in the state ConfigMap."""
@@ -52,6 +56,7 @@ class Cycle:
         self._version: str | None = None
         self._saved_at = 0.0
         self._status: TuningPolicyStatus | None = None
+        self._write_problem = ""
 
     async def tick(self, policy: TuningPolicy, others: Iterable[TuningPolicy], now: float) -> None:
         """One cycle at `now`, in seconds since the epoch. Raises ClusterError where the cluster cannot be asked."""
@@ -69,9 +74,8 @@ class Cycle:
         """Put the values from before back, once, for a policy that is being deleted with onDelete: Restore."""
         known = await self._remember(policy)
         _, _, observation, _ = await self._observe(policy, others, known.hand, now)
-        original = known.original or await self._platform.original(policy)
         situation = survey(policy, observation, known.state.beliefs, known.state.memory, now)
-        back = way_back(original, situation)
+        back = way_back(known.original, situation)
         if back.write is not None:
             await self._platform.publish(policy, back.write, None)
         if back.scale is not None:
@@ -86,6 +90,9 @@ class Cycle:
             stored = await self._platform.load_state(policy)
             self._version = stored.version
             self._remembered = restore(stored.texts)
+            if self._remembered.original is None:
+                # A state that was lost must not make today's values those from before the first change.
+                self._remembered = replace(self._remembered, original=await self._platform.original(policy))
             if self._remembered.state.problem:
                 await self._announce(policy, EventReason.STATE_DISCARDED, self._remembered.state.problem)
         return self._remembered
@@ -167,20 +174,21 @@ class Cycle:
         if worth_writing(before, status):
             await self._platform.write_status(policy, status)
             self._status = status
-        if done.wrote or done.scaled:
-            for decision in plan.decisions:
-                self._metrics.decisions.labels(decision.knob, decision.reason).inc()
-                moved = f"{decision.knob} {decision.before} -> {decision.after}: {decision.message}"
-                await self._announce(policy, EventReason.KNOB_CHANGED, moved)
-        for decision in plan.judged:
-            moved = f"{decision.knob} {decision.before} -> {decision.after}: {decision.outcome}"
-            if decision.outcome is Outcome.ROLLED_BACK:
+        for decision in done.of(plan.decisions):
+            self._metrics.decisions.labels(decision.knob, decision.reason).inc()
+            undone = decision.reason is Reason.UNDO
+            if undone:
                 self._metrics.rollbacks.inc()
-                await self._announce(policy, EventReason.CHANGE_UNDONE, moved)
-            elif decision.outcome is Outcome.KEPT:
-                await self._announce(policy, EventReason.CHANGE_KEPT, moved)
-        if done.problem:
+            moved = f"{decision.knob} {decision.before} -> {decision.after}: {decision.message}"
+            await self._announce(policy, EventReason.CHANGE_UNDONE if undone else EventReason.KNOB_CHANGED, moved)
+        for decision in plan.judged:
+            if decision.outcome is Outcome.KEPT:
+                kept = f"{decision.knob} {decision.before} -> {decision.after}: {decision.outcome}"
+                await self._announce(policy, EventReason.CHANGE_KEPT, kept)
+        if done.problem and done.problem != self._write_problem:
             await self._announce(policy, EventReason.WRITE_FAILED, done.problem)
+        if done.problem or done.wrote or done.scaled:
+            self._write_problem = done.problem
         for reason, message in news(before, status):
             await self._announce(policy, reason, message)
 
@@ -191,6 +199,11 @@ class Cycle:
         stored = texts(known.state.beliefs, known.state.memory, known.hand, known.original)
         try:
             self._version = await self._platform.save_state(policy, stored, self._version)
+        except NotFoundError:
+            if self._version is None:
+                raise
+            self._version = await self._platform.save_state(policy, stored, None)
+            log.info("state was deleted and is made anew", policy=policy.key)
         except ConflictError:
             # Another tuner keeps this policy too: its memory is as good, and the knobs are fenced by their own PUT.
             self._version = (await self._platform.load_state(policy)).version
