@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from tuner.actuate.kubernetes import KubernetesPlatform
 from tuner.cluster.errors import ClusterError, NotFoundError
-from tuner.crds import OnDelete, TuningPolicy
+from tuner.crds import ObjectMeta, OnDelete, TuningPolicy
 from tuner.events import EventReason
 from tuner.metrics import TunerMetrics
 from tuner.sources import Sources
@@ -115,31 +115,40 @@ class Loop:
 
     async def _look_after(self, entry: Entry, policy: TuningPolicy) -> None:
         others = [other for other in self._policies() if other.metadata.uid != policy.metadata.uid]
-        source = await self._sources.of(policy)
-        if entry.cycle is None:
-            entry.cycle = Cycle(self._platform, source, self._metrics)
-        entry.cycle.source = source
         if policy.metadata.deletion_timestamp is not None:
-            await self._let_go(entry, entry.cycle, policy, others)
+            await self._let_go(entry, policy, others)
             return
         wanted, has = policy.spec.on_delete is OnDelete.RESTORE, FINALIZER in policy.metadata.finalizers
         if wanted != has:
             await self._platform.set_finalizer(policy, FINALIZER, present=wanted)
-        await entry.cycle.tick(policy, others, time.time())
+        cycle = await self._cycle(entry, policy)
+        await cycle.tick(policy, others, time.time())
         if RESUME in policy.metadata.annotations:
             await self._platform.annotate(policy, {RESUME: None})
 
-    async def _let_go(self, entry: Entry, cycle: Cycle, policy: TuningPolicy, others: list[TuningPolicy]) -> None:
+    async def _cycle(self, entry: Entry, policy: TuningPolicy) -> Cycle:
+        source = await self._sources.of(policy)
+        if entry.cycle is None:
+            entry.cycle = Cycle(self._platform, source, self._metrics)
+        entry.cycle.source = source
+        return entry.cycle
+
+    async def _let_go(self, entry: Entry, policy: TuningPolicy, others: list[TuningPolicy]) -> None:
+        """Restore, then release. Whatever goes wrong, a deletion ends: after RESTORE_PATIENCE_SECONDS as it is."""
         if FINALIZER not in policy.metadata.finalizers:
             return
-        entry.deleting_since = entry.deleting_since or time.monotonic()
+        if entry.deleting_since is None:
+            entry.deleting_since = time.monotonic()
         try:
-            await cycle.restore(policy, others, time.time())
-        except ClusterError as error:
+            async with asyncio.timeout(RESTORE_PATIENCE_SECONDS / 2):
+                cycle = await self._cycle(entry, policy)
+                await cycle.restore(policy, others, time.time())
+        except Exception as error:
             if time.monotonic() - entry.deleting_since < RESTORE_PATIENCE_SECONDS:
                 raise
-            log.warning("values not restored", policy=policy.key, error=str(error))
-            await self._platform.announce(policy, EventReason.RESTORE_INCOMPLETE, str(error), warning=True)
+            reason = str(error) or "it took too long"
+            log.warning("values not restored", policy=policy.key, error=reason)
+            await self._platform.announce(policy, EventReason.RESTORE_INCOMPLETE, reason, warning=True)
         await self._platform.set_finalizer(policy, FINALIZER, present=False)
 
     async def _parsed(self, entry: Entry) -> TuningPolicy | None:
@@ -147,12 +156,23 @@ class Loop:
         try:
             return TuningPolicy.model_validate(entry.body)
         except ValidationError as error:
-            generation = entry.body["metadata"].get("generation", 1)
+            meta = entry.body["metadata"]
+            if "deletionTimestamp" in meta:
+                await self._release_unread(meta)
+                return None
+            generation = meta.get("generation", 1)
             if entry.refused != generation:
                 problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
                 await self._platform.refuse(entry.body, f"the policy cannot be used: {problems}")
                 entry.refused = generation
             return None
+
+    async def _release_unread(self, meta: dict[str, Any]) -> None:
+        """A policy that cannot be used (written for another version) is let go as it is."""
+        policy = TuningPolicy.model_construct(metadata=ObjectMeta.model_validate(meta))  # type: ignore[call-arg]
+        if FINALIZER in policy.metadata.finalizers:
+            log.warning("values not restored: the policy cannot be read", policy=policy.key)
+            await self._platform.set_finalizer(policy, FINALIZER, present=False)
 
     def _policies(self) -> list[TuningPolicy]:
         found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -13,6 +14,9 @@ from tuner.observe.source import Look, Source
 
 SECRET_FOR_SECONDS = 300.0
 """A Secret is read again after this: credentials rotate."""
+
+UNREADABLE_FOR_SECONDS = 10.0
+"""One that could not be used is read again after this: somebody is about to mend it."""
 
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str]]]
 
@@ -41,8 +45,10 @@ class Sources:
         owner = policy.metadata.namespace if secret else ""
         key = (wanted.url, owner, secret, wanted.labels.namespace, wanted.labels.pod)
         found = self._open.get(key)
-        if found is not None and (not secret or self._monotonic() - found[0] < SECRET_FOR_SECONDS):
-            return found[1]
+        if found is not None:
+            lasts = UNREADABLE_FOR_SECONDS if isinstance(found[1], UnreadableSource) else SECRET_FOR_SECONDS
+            if not secret or self._monotonic() - found[0] < lasts:
+                return found[1]
         if found is not None:
             await found[1].close()
         self._open[key] = (self._monotonic(), await self._new(policy, secret))
@@ -55,10 +61,16 @@ class Sources:
 
     async def _new(self, policy: TuningPolicy, secret: str) -> Source:
         wanted = policy.spec.prometheus
-        credentials = Credentials()
-        if secret:
-            try:
-                credentials = Credentials.of_secret(await self._read_secret(policy.metadata.namespace, secret))
-            except ClusterError as error:
-                return UnreadableSource(f"the Secret {secret} of spec.prometheus.secretRef cannot be read: {error}")
-        return Source(Prometheus(wanted.url, credentials), wanted.labels)
+        if not secret:
+            return Source(Prometheus(wanted.url), wanted.labels)
+        name = f"the Secret {secret} of spec.prometheus.secretRef"
+        try:
+            credentials = Credentials.of_secret(await self._read_secret(policy.metadata.namespace, secret))
+            return Source(Prometheus(wanted.url, credentials), wanted.labels)
+        except ClusterError as error:
+            return UnreadableSource(f"{name} cannot be read: {error}")
+        except (ValueError, ssl.SSLError):
+            # Without the error's own words: they may quote a part of the secret.
+            return UnreadableSource(
+                f"{name} cannot be used: token, username and password must be plain text, ca.crt certificates in PEM"
+            )

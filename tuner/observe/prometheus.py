@@ -135,7 +135,7 @@ class Prometheus:
             raise _PassingError(
                 Failure.TIMEOUT, f"{self._url} did not answer within {READ_TIMEOUT_SECONDS:.0f} s"
             ) from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _PassingError(
                 Failure.UNREACHABLE,
                 f"{self._url} cannot be reached ({error}): check spec.prometheus.url and that the tuner may connect",
