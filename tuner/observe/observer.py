@@ -12,7 +12,7 @@ from tuner.crds import TuningPolicySpec
 from tuner.observation import Absence, Absent, Acknowledgement, Maybe, Observation, present
 from tuner.observe.confirm import confirmations
 from tuner.observe.database import database
-from tuner.observe.pods import Measured, acknowledgement, api_pod, pooler_pod
+from tuner.observe.pods import Measured, acknowledgement, api_pod, is_of_another, pooler_pod
 from tuner.observe.scrapes import Growth, PodKey, Scrape, growth
 from tuner.observe.source import Look
 from tuner.workload import Pod, Workload
@@ -48,7 +48,8 @@ class Observer:
         objective = spec.objective.latency_milliseconds / 1000
         api_pods, pooler_pods = workload.api_pods, workload.pooler_pods
         measured_pods = {
-            pod.uid: measure(pod.uid, (pod.namespace, pod.name), look.pods) for pod in _all(api_pods, pooler_pods)
+            pod.uid: measure(pod.uid, (pod.namespace, pod.name), _own(pod, look.pods))
+            for pod in _all(api_pods, pooler_pods)
         }
         confirmed = {
             pod.uid: _latest(direct.get(pod.uid), acknowledgement(pod, measured_pods[pod.uid].scrape))
@@ -61,7 +62,9 @@ class Observer:
         # What cannot be seen now keeps its last scrape, so that the next one is compared with it.
         alive = {pod.uid for pod in _all(api_pods, pooler_pods)}
         kept = {k: t for k, t in self._tracks.items() if k in alive or k.startswith("exporter")}
-        self._tracks = kept | tracks
+        newest = max((track.scrape.time for track in tracks.values()), default=0.0)
+        # One that is older than any difference may span belongs to an exporter that is gone.
+        self._tracks = {k: t for k, t in (kept | tracks).items() if newest - t.scrape.time <= longest}
         return Observation(
             time=now,
             interval_seconds=_interval(measured_pods.values()) or float(spec.behavior.tick_seconds),
@@ -98,6 +101,14 @@ def _measure(
         return Measured(scrape, before.growth, Absent("no new scrape since the last look")), before
     grown = growth(before.scrape if before else None, scrape, longest)
     return Measured(scrape, grown, grown), _Track(scrape, grown)
+
+
+def _own(pod: Pod, scrapes: Maybe[dict[PodKey, Scrape]]) -> Maybe[dict[PodKey, Scrape]]:
+    """`scrapes`, unless what they hold under the pod's name is, or contains, what an earlier pod said."""
+    scrape = None if isinstance(scrapes, Absent) else scrapes.get((pod.namespace, pod.name))
+    if scrape is not None and is_of_another(pod, scrape):
+        return Absent("its metrics are still those of an earlier pod of the same name")
+    return scrapes
 
 
 def _all(*lists: Maybe[tuple[Pod, ...]]) -> list[Pod]:

@@ -65,6 +65,15 @@ def acknowledgement(pod: Pod, scrape: Maybe[Scrape]) -> Maybe[Acknowledgement]:
     return parse_claims(mine)
 
 
+def is_of_another(pod: Pod, scrape: Scrape) -> bool:
+    """Whether a pod with another UID speaks in `scrape`, alone or in the same sums: then no number in it is this pod's.
+
+    Prometheus shows a StatefulSet's former pod under the new one's name until its series are marked stale.
+    """
+    claims = [dict(labels) for (name, labels), value in scrape.values.items() if name == KNOBS_INFO and value > 0]
+    return any(claim.get("pod_uid", "") not in ("", pod.uid) for claim in claims)
+
+
 def parse_claims(claims: list[dict[str, str]]) -> Maybe[Acknowledgement]:
     """One acknowledgement from the labels of `trimtab_knobs_info`; two that differ confirm nothing."""
     found = set()

@@ -122,7 +122,7 @@ def growth(before: Scrape | None, after: Scrape, longest_seconds: float) -> Mayb
     amounts: dict[SeriesKey, float] = {}
     for key in _counters(after.values):
         now, then = after.values[key], before.values.get(key)
-        if not math.isfinite(now):
+        if not math.isfinite(now) or (then is not None and not math.isfinite(then)):
             continue
         if key[0].startswith(STATEMENTS):
             # The top statements change places with `other`: only what both scrapes list can be compared.

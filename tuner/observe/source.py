@@ -16,6 +16,9 @@ from tuner.observe.scrapes import PodKey, Scrape, scrapes_by_pod
 SHARED_FOR_SECONDS = 1.0
 """A look this young serves another policy too: policies on one Prometheus do not multiply its queries."""
 
+FORGOTTEN_AFTER_SECONDS = 900.0
+"""A namespace that no policy asked for in this time is not asked about any more: three of the longest ticks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -35,7 +38,7 @@ class Source:
         self._prometheus = prometheus
         self._labels = labels
         self._monotonic = monotonic
-        self._namespaces: set[str] = set()
+        self._namespaces: dict[str, float] = {}
         self._lock = asyncio.Lock()
         self._last: tuple[float, frozenset[str], Look] | None = None
 
@@ -44,12 +47,14 @@ class Source:
 
     async def look(self, namespace: str) -> Look:
         """What there is to see, at most SHARED_FOR_SECONDS old. Never raises for what Prometheus does."""
-        self._namespaces.add(namespace)
+        self._namespaces[namespace] = self._monotonic()
         async with self._lock:
             if self._last is not None:
                 at, namespaces, look = self._last
                 if namespace in namespaces and self._monotonic() - at < SHARED_FOR_SECONDS:
                     return look
+            asked_since = self._monotonic() - FORGOTTEN_AFTER_SECONDS
+            self._namespaces = {name: at for name, at in self._namespaces.items() if at >= asked_since}
             namespaces = frozenset(self._namespaces)
             look = await self._ask(namespaces)
             self._last = (self._monotonic(), namespaces, look)
