@@ -125,7 +125,7 @@ def unretired(
     """
     kept: list[Charged] = []
     for document in () if isinstance(ledger, Absent) else ledger.documents:
-        if document.generation == 0 or not _retired(document, pods):
+        if (document.generation == 0 and not document.reported) or not _retired(document, pods):
             kept.append(document)
     newest = charged(stored, by_api_pods) if stored is not None else None
     if newest is not None:
@@ -140,7 +140,9 @@ def unretired(
             # maxPods; where it is not, a pod's word for it counts for all the pods that there are.
             same = ((d.epoch, d.generation, d.pool_size >= size) for d in kept)
             if chart:
-                kept.append(Charged("", 0, size, max_pods))
+                # A pod that has not said yet what it runs is charged until it does, and not for ever like the chart.
+                silent = said is None and not isinstance(ledger, Absent)
+                kept.append(Charged("", 0, size, max_pods, reported=silent))
             elif (identity.epoch, identity.generation, True) not in same:
                 kept.append(Charged(identity.epoch, identity.generation, size, len(pods), reported=True))
         elif isinstance(ledger, Absent):

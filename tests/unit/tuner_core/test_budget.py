@@ -102,6 +102,18 @@ def test_a_pod_that_reports_more_than_its_document_is_charged_for_it() -> None:
     assert not isinstance(known, Absent) and charge(known) == 60
 
 
+def test_a_pod_that_has_not_said_yet_what_it_runs_is_charged_until_it_does() -> None:
+    stored, ledger = document(5, pooler=30), Ledger((Charged("", 0, 2, 2), doc(5, 30)))
+    starting = (pooler_pod(0, size=30, acknowledged=ack(5)), pooler_pod(1, size=40, acknowledged=Absent("starting")))
+    known = unretired(stored, ledger, starting, 2, False)
+    assert not isinstance(known, Absent) and charge(known) == 80
+    smaller = document(6, pooler=4)
+    later = next_ledger(known, doc(6, 4))
+    confirmed = tuple(pooler_pod(i, size=4, acknowledged=ack(6)) for i in range(2))
+    known = unretired(smaller, later, confirmed, 2, False)
+    assert not isinstance(known, Absent) and charge(known) == 8, "only the chart's own values stay for ever"
+
+
 def test_epochs_order_before_generations() -> None:
     assert is_later(Acknowledgement(LATER_EPOCH, 1), doc(99, 5))
     assert not is_later(Acknowledgement(EPOCH, 99), doc(1, 5, epoch=LATER_EPOCH))
