@@ -39,7 +39,7 @@ def conditions(situation: Situation, moves: Moves, memory: Memory) -> tuple[Cond
         _budget(situation),
         _limited(moves),
         _conflicted(situation),
-        _fallback(situation, moves),
+        _fallback(situation, memory),
         _yes_no(ConditionType.PAUSED, situation.paused, ("Paused", "nothing is changed"), ("Running", "")),
         _rolled_back(situation, memory),
     )
@@ -106,8 +106,10 @@ def _conflicted(situation: Situation) -> Condition:
     )
 
 
-def _fallback(situation: Situation, moves: Moves) -> Condition:
-    active = any(p.reason is Reason.FALLBACK for p in moves.proposals)
+def _fallback(situation: Situation, memory: Memory) -> Condition:
+    """As long as measurements are away for so long, also when everything is back at its last good value already."""
+    last, after = memory.last_fresh, situation.spec.prometheus.fallback_after_seconds
+    active = situation.metrics_only and last is not None and situation.now - last >= after
     message = "measurements are missing for long: only moves that cannot raise the worst case"
     return _yes_no(ConditionType.FALLBACK_ACTIVE, active, ("NoMeasurements", message), ("Measured", ""))
 

@@ -29,9 +29,13 @@ def next_document(situation: Situation, values: dict[str, int], pooler_pods: int
     ttl.update({group: now.ttl[group] for group in listed.ttl_by_group if group in now.ttl})
     ttl.update({k.removeprefix(TTL_PREFIX): v for k, v in values.items() if k.startswith(TTL_PREFIX)})
     budget = present(situation.budget)
+    if budget is not None:
+        api_pods = budget.max_pods if budget.by_api_pods and pool is not None else None
+    else:
+        api_pods = old.api.max_pods if old else None
     api = ApiKnobs(
         pool_size=pool if pool is not None else (old.api.pool_size if old else None),
-        max_pods=budget.max_pods if budget and budget.by_api_pods and pool is not None else None,
+        max_pods=api_pods,
         concurrency=concurrency if concurrency is not None else (old.api.concurrency if old else None),
         cache_ttl_seconds=ttl,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from trimtab.knobs.document import KnobsDocument
 from tuner.crds.policy import Mode
 from tuner.crds.status import KnobName, Outcome, TuningPolicy
-from tuner.decide.budget import charged, dump_ledger, may_publish, next_ledger
+from tuner.decide.budget import charged, dump_ledger, may_publish, next_ledger, parse_ledger
 from tuner.decide.conditions import budget_view, conditions
 from tuner.decide.decision import BudgetView, Condition, Decision, KnobView, MeasuredCapacity, Reason, Verdict
 from tuner.decide.document import next_document
@@ -30,7 +30,7 @@ from tuner.decide.replicas import window_after
 from tuner.decide.settle import advance, end
 from tuner.decide.situation import Situation, survey
 from tuner.model.beliefs import Beliefs
-from tuner.observation import Observation, present
+from tuner.observation import Observation, Store, present
 
 POOL = KnobName.POOLER_POOL_SIZE.value
 REPLICAS = KnobName.REPLICAS.value
@@ -208,13 +208,27 @@ def _knobs_write(situation: Situation, values: dict[str, int], pooler_pods: int)
     """The ConfigMap's next version; None where it would break the budget, whatever the laws have said."""
     budget = present(situation.budget)
     document = next_document(situation, values, pooler_pods)
-    if document is None or budget is None or situation.store is None:
+    if document is None or situation.store is None:
         return None
+    if budget is None:
+        return _no_more_than_stored(situation, situation.store, document)
     new = charged(document, budget.by_api_pods)
     if new is not None and not may_publish(budget.fence.allocatable, budget.documents, new):
         return None
     ledger = dump_ledger(next_ledger(budget.documents, new))
     return KnobsWrite(document, ledger, situation.store.resource_version)
+
+
+def _no_more_than_stored(situation: Situation, store: Store, document: KnobsDocument) -> KnobsWrite | None:
+    """While the budget cannot be told, as in the fallback: only what allows no more than the stored document does."""
+    by_api_pods = situation.spec.pooler is None
+    ledger = present(parse_ledger(store.ledger))
+    if store.document is None or ledger is None:
+        return None
+    old, new = charged(store.document, by_api_pods), charged(document, by_api_pods)
+    if old is None or new is None or new.pool_size > old.pool_size or new.max_pods > old.max_pods:
+        return None
+    return KnobsWrite(document, dump_ledger(next_ledger((*ledger.documents, old), new)), store.resource_version)
 
 
 def _decision(proposal: Proposal, now: float) -> Decision:

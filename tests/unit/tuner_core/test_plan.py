@@ -217,6 +217,29 @@ def test_a_long_absence_takes_an_unfinished_trial_back() -> None:
     assert condition(late, ConditionType.FALLBACK_ACTIVE) == "True"
 
 
+def test_the_fallback_needs_no_measured_limit_and_lasts_as_long_as_the_absence() -> None:
+    """Where max_connections itself is measured it is missing too: what raises nothing may be written all the same."""
+    by = policy(database={"reservedConnections": 13})
+    result = plan(observation(**CROWDED), by=by)
+    assert result.write is not None
+    memory = executed(result, wrote=True, scaled=False)
+    blind: dict[str, Any] = {"metrics_age_seconds": Absent("down"), "database": Database(*[Absent("down")] * 3)}
+    store = Store(EPOCH, "8", result.write.document, result.write.ledger)
+    later = observation(**(CROWDED | blind | {"store": store}))
+    late = decide(by, later, Beliefs(), memory, later.time + 300)
+    assert late.write is not None and late.write.document.pooler is not None
+    assert (late.write.document.pooler.pool_size, late.write.document.pooler.max_pods) == (2, 2)
+    ledger = parse_ledger(late.write.ledger)
+    assert not isinstance(ledger, Absent) and Charged(EPOCH, 2, 3, 2) in ledger.documents, "it is not confirmed yet"
+    memory = executed(late, wrote=True, scaled=False)
+    done = observation(**(CROWDED | blind | {"store": Store(EPOCH, "9", late.write.document, late.write.ledger)}))
+    after = decide(by, done, Beliefs(), memory, later.time + 600)
+    assert after.write is None and condition(after, ConditionType.FALLBACK_ACTIVE) == "True"
+    more = policy(database={"reservedConnections": 13}, pooler={"name": "catalog-pooler", "maxPods": 9})
+    raised = decide(more, later, Beliefs(), executed(result, wrote=True, scaled=False), later.time + 300)
+    assert raised.write is None or (raised.write.document.pooler and raised.write.document.pooler.max_pods == 2)
+
+
 def test_a_change_that_made_things_worse_is_undone_and_quarantined() -> None:
     knobs = {"cacheTTL": [{"group": "search", "maxSeconds": 2}]}
     stack = Stack(policy(paused=True, knobs=knobs), knee_at(12), noise=0.02, pooler_size=6, api_pool=40)
