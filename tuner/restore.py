@@ -107,14 +107,17 @@ def _document(original: Original, situation: Situation) -> tuple[KnobsWrite | No
             values[KnobName.POOLER_POOL_SIZE] = size * situation.in_force.unit
             if original.api_pool:
                 values[KnobName.API_POOL_SIZE] = original.api_pool
-    pooler_pods = situation.spec.pooler.max_pods if situation.spec.pooler else 1
-    document = next_document(situation, values, pooler_pods)
-    if document is None:
-        return None, (*missing, "the knobs ConfigMap cannot be read")
+    stored_pods = store.document.pooler.max_pods if store.document.pooler else 1
     if isinstance(budget, Absent):
-        return KnobsWrite(document, store.ledger or "", store.resource_version), tuple(missing)
-    new = charged(document, budget.by_api_pods)
-    if new is not None and not may_publish(budget.fence.allocatable, budget.documents, new):
-        return None, (*missing, f"the document would charge more than the {budget.fence.allocatable} there are")
-    ledger = dump_ledger(next_ledger(budget.documents, new))
-    return KnobsWrite(document, ledger, store.resource_version), tuple(missing)
+        # maxPods of the policy may be more than the budget has ever been asked about.
+        document = next_document(situation, values, stored_pods)
+        write = KnobsWrite(document, store.ledger or "", store.resource_version) if document else None
+        return write, tuple(missing)
+    policy_pods = situation.spec.pooler.max_pods if situation.spec.pooler else 1
+    for pooler_pods in dict.fromkeys((policy_pods, stored_pods)):
+        document = next_document(situation, values, pooler_pods)
+        new = charged(document, budget.by_api_pods) if document else None
+        if document and (new is None or may_publish(budget.fence.allocatable, budget.documents, new)):
+            ledger = dump_ledger(next_ledger(budget.documents, new))
+            return KnobsWrite(document, ledger, store.resource_version), tuple(missing)
+    return None, (*missing, f"the document would charge more than the {budget.fence.allocatable} there are")
