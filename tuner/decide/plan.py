@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from trimtab.knobs.document import KnobsDocument
 from tuner.crds.policy import Mode
 from tuner.crds.status import KnobName, Outcome, TuningPolicy
+from tuner.decide import guards
 from tuner.decide.budget import charged, dump_ledger, may_publish, next_ledger, parse_ledger
 from tuner.decide.conditions import budget_view, conditions
 from tuner.decide.decision import BudgetView, Condition, Decision, KnobView, MeasuredCapacity, Reason, Verdict
 from tuner.decide.document import next_document
-from tuner.decide.guards.hold import frozen_until
 from tuner.decide.inforce import confirmed
 from tuner.decide.memory import LastGood, Memory, Pending, PoolMemory, Quarantine
 from tuner.decide.moves import Moves, current_values, propose
 from tuner.decide.pool import failed
-from tuner.decide.proposal import Proposal
+from tuner.decide.proposal import Proposal, guarded
 from tuner.decide.regression import block_of, watched
 from tuner.decide.replicas import window_after
 from tuner.decide.settle import advance, end
@@ -192,16 +192,19 @@ def _more_pods(situation: Situation) -> tuple[KnobsWrite | None, ScaleWrite | No
     stored = situation.document.pooler if situation.document else None
     policy_pods, stored_pods = situation.in_force.unit, stored.max_pods if stored else None
     size = situation.in_force.pooler_size
-    quiet = situation.problem or situation.paused or frozen_until(situation.spec.behavior.freeze, situation.now)[1]
     applies = situation.spec.mode is Mode.APPLY and situation.spec.knobs.pooler_pool_size is not None
-    if quiet or not applies or stored_pods is None or size is None or stored_pods == policy_pods:
-        return None, None, ()
-    write = _knobs_write(situation, {}, policy_pods)
-    if write is None:
+    if not applies or stored_pods is None or size is None or stored_pods == policy_pods:
         return None, None, ()
     message = f"the policy now allows {policy_pods} pooler pods instead of {stored_pods}, of {size} connections each"
-    decision = Decision(situation.now, POOL, size * stored_pods, size * policy_pods, Reason.MAX_PODS, message)
-    return write, None, (decision,)
+    wish = Proposal(POOL, size * stored_pods, size * policy_pods, Reason.MAX_PODS, message)
+    stack = (
+        guards.when_paused(situation.paused),
+        guards.during_freeze(situation.spec.behavior.freeze, situation.now),
+        guards.without_data(situation.problem, fallback=False),
+        guards.on_conflict(situation.observation.conflicts, None, situation.now),
+    )
+    write = _knobs_write(situation, {}, policy_pods) if guarded(wish, stack).moves else None
+    return (write, None, (_decision(wish, situation.now),)) if write is not None else (None, None, ())
 
 
 def _knobs_write(situation: Situation, values: dict[str, int], pooler_pods: int) -> KnobsWrite | None:

@@ -154,6 +154,10 @@ def test_more_pooler_pods_come_only_after_the_smaller_size_is_confirmed() -> Non
     assert second.write is not None and second.write.document.pooler is not None
     assert (second.write.document.pooler.pool_size, second.write.document.pooler.max_pods) == (15, 4)
     assert [d.reason for d in second.decisions] == [Reason.MAX_PODS]
+    older = (Conflict(ConflictKind.SECOND_POLICY, "older"),)
+    assert plan(replace(seen, store=store, pooler_pods=both, conflicts=older), by=wide).write is None
+    assert plan(replace(seen, store=store, pooler_pods=both), by=wide.model_copy(update={"spec": wide.spec.model_copy(
+        update={"paused": True})})).write is None  # fmt: skip
 
 
 def test_without_a_pooler_the_budget_is_over_the_api_pods() -> None:
