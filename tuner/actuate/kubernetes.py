@@ -48,7 +48,7 @@ class KubernetesPlatform(Writer):
             namespace=namespace,
             api_pods=api_pods,
             pooler_pods=pooler_pods if spec.pooler else (),
-            target=_target_of(target, api_pods),
+            target=_target_of(target, api_pods, spec.knobs.replicas.max if spec.knobs.replicas else 0),
             store=store,
             neighbours=neighbours,
             conflicts=(*scalers, *managers, *conflict.of_policies(policy, others)),
@@ -136,7 +136,7 @@ class KubernetesPlatform(Writer):
         ]
 
 
-def _target_of(target: Maybe[JSON], pods: Maybe[tuple[Pod, ...]]) -> Target:
+def _target_of(target: Maybe[JSON], pods: Maybe[tuple[Pod, ...]], most_replicas: int) -> Target:
     if isinstance(target, Absent):
         return Target(spec_replicas=target, ready_replicas=target)
     spec, status = target.get("spec", {}), target.get("status", {})
@@ -144,6 +144,6 @@ def _target_of(target: Maybe[JSON], pods: Maybe[tuple[Pod, ...]]) -> Target:
     return Target(
         spec_replicas=Absent("the target has no spec.replicas") if replicas is None else int(replicas),
         ready_replicas=int(status.get("readyReplicas", 0)),
-        surge_pods=surge_pods(target),
+        surge_pods=surge_pods(target, most_replicas),
         seconds_to_ready=pods if isinstance(pods, Absent) else seconds_to_ready(pods),
     )

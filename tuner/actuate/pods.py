@@ -59,8 +59,11 @@ def seconds_to_ready(pods: Iterable[Pod]) -> Maybe[float]:
     return statistics.median(usual) if usual else Absent("no pod became ready while watched")
 
 
-def surge_pods(workload: JSON) -> int:
-    """Pods above spec.replicas that a rollout may add: maxSurge of a Deployment, rounded up as Kubernetes does."""
+def surge_pods(workload: JSON, most_replicas: int = 0) -> int:
+    """Pods above spec.replicas that a rollout may add: maxSurge of a Deployment, rounded up as Kubernetes does.
+
+    `most_replicas`: how far the tuner may scale it; a share is then of that many.
+    """
     if workload.get("kind") != "Deployment":
         return 0
     strategy = workload["spec"].get("strategy", {})
@@ -69,4 +72,5 @@ def surge_pods(workload: JSON) -> int:
     surge = strategy.get("rollingUpdate", {}).get("maxSurge", "25%")
     if isinstance(surge, int):
         return surge
-    return math.ceil(int(surge.rstrip("%")) * int(workload["spec"].get("replicas", 1)) / 100)
+    replicas = max(most_replicas, int(workload["spec"].get("replicas", 1)))
+    return math.ceil(int(surge.rstrip("%")) * replicas / 100)

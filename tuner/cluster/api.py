@@ -105,7 +105,10 @@ class ClusterApi:
             raise UnreachableError(f"{what}: the Kubernetes API did not answer: {reason}") from error
         if not 200 <= response.status < 300:
             raise error_for(response.status, what, _message(data))
-        return cast("JSON", json.loads(data))
+        try:
+            return cast("JSON", json.loads(data))
+        except ValueError as error:
+            raise UnreachableError(f"{what}: HTTP {response.status} without JSON: is it the Kubernetes API?") from error
 
 
 def _message(data: bytes) -> str:

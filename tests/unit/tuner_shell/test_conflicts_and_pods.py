@@ -76,6 +76,7 @@ def test_surge_is_rounded_up_as_kubernetes_does() -> None:
         return {"kind": "Deployment", "spec": {"replicas": 5, "strategy": strategy}}
 
     assert surge_pods(deployment(rollingUpdate={"maxSurge": "25%"})) == 2
+    assert surge_pods(deployment(rollingUpdate={"maxSurge": "25%"}), most_replicas=16) == 4, "of what it may become"
     assert surge_pods(deployment(rollingUpdate={"maxSurge": 3})) == 3
     assert surge_pods(deployment(type="Recreate")) == 0
     assert surge_pods({"kind": "StatefulSet", "spec": {"replicas": 5}}) == 0
