@@ -143,6 +143,7 @@ class ResizableAsyncPool(Pool):
         """
         self._size = _checked(size)
         self._serve_waiters()
+        self._tell_drained()
         surplus = [self._idle.popleft() for _ in range(min(self._surplus, len(self._idle)))]
         for record in surplus:
             self._close_in_background(record)
@@ -286,6 +287,9 @@ class ResizableAsyncPool(Pool):
         """Free a slot whose connection is gone."""
         self._total -= 1
         self._serve_waiters()
+        self._tell_drained()
+
+    def _tell_drained(self) -> None:
         if not self.draining:
             for waiter in self._drain_waiters:
                 if not waiter.done():

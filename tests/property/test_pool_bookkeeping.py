@@ -203,3 +203,24 @@ def test_a_connection_that_the_garbage_collector_finds_frees_its_slot() -> None:
                 await asyncio.sleep(0.001)
 
     run(lose_one)
+
+
+def test_a_pool_that_grows_again_is_drained() -> None:
+    async def shrink_and_grow() -> bool:
+        pool = ResizableAsyncPool(FakeDatabase().connect, pool_size=2, timeout=20)
+        held = [await greenlet_spawn(pool.connect) for _ in range(2)]
+        await pool.resize(1)
+        drained = asyncio.create_task(pool.drained())
+        await asyncio.sleep(0)
+        assert pool.draining == 1 and not drained.done()
+        await pool.resize(2)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        done = drained.done()
+        for connection in held:
+            await greenlet_spawn(connection.close)
+        drained.cancel()
+        await greenlet_spawn(pool.dispose)
+        return done
+
+    assert asyncio.run(shrink_and_grow())
