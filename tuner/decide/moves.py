@@ -160,6 +160,9 @@ def _app(situation: Situation, memory: Memory, others: list[Proposal], resplit: 
     if spec.knobs.api_pool_size is not None and size is not None:
         if situation.problem or situation.verdict.bottleneck is Bottleneck.UNKNOWN:
             wish = stay(API_POOL, size, Reason.MISSING_DATA, situation.verdict.evidence)
+        elif size > (most := _most_api_pool(situation)):
+            message = f"{size} connections a pod are more than bounds and budget now allow ({most})"
+            wish = Proposal(API_POOL, size, most, Reason.LIMIT_LOWERED, message, safety=True)
         else:
             pods = max(after.get(REPLICAS, now.replicas or 1), len(situation.ready_apis), 1)
             total = after.get(POOL, now.connections) if resplit else now.connections
@@ -174,6 +177,13 @@ def _app(situation: Situation, memory: Memory, others: list[Proposal], resplit: 
             wish = apppool.propose_concurrency(now.concurrency, size)
         proposals.append(_guard(situation, memory, wish, follows=resplit))
     return proposals
+
+
+def _most_api_pool(situation: Situation) -> int:
+    """The policy's upper bound; without a pooler also what the budget leaves a pod, at least one connection."""
+    high = bounds_of(situation.spec, API_POOL)[1]
+    budget = present(situation.budget)
+    return max(1, min(high, budget.largest)) if budget is not None and budget.by_api_pods else high
 
 
 def _overruled(situation: Situation, memory: Memory, wishes: list[Proposal]) -> list[Proposal]:

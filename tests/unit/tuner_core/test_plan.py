@@ -170,6 +170,22 @@ def test_without_a_pooler_the_budget_is_over_the_api_pods() -> None:
     assert (api.pool_size, api.max_pods) == (15, 5), "79 // (4 + 1 of surge)"
 
 
+def test_the_apis_pool_comes_down_to_a_lowered_bound_or_budget() -> None:
+    seen = observation(api_pods=(api_pod(pool_size=30),))
+    bound = plan(seen, by=policy(knobs={"apiPoolSize": {"min": 2, "max": 20}}))
+    assert [(d.knob, d.after, d.reason) for d in bound.decisions] == [("apiPoolSize", 20, Reason.LIMIT_LOWERED)]
+    direct = policy(pooler=None, knobs={"apiPoolSize": {"min": 2, "max": 40}})
+    eight = observation(
+        api_pods=tuple(api_pod(i, pool_size=30) for i in range(8)),
+        pooler_pods=(),
+        target=Target(spec_replicas=8, ready_replicas=8),
+    )
+    result = plan(eight, by=direct)
+    assert condition(result, ConditionType.BUDGET_SATISFIED) == "False", "8 pods of 30, scaled by somebody else"
+    assert [(d.knob, d.after, d.reason) for d in result.decisions] == [("apiPoolSize", 9, Reason.LIMIT_LOWERED)]
+    assert result.write is not None and result.write.document.api.max_pods == 8
+
+
 def test_a_plan_that_was_not_executed_leaves_no_trace() -> None:
     result = plan(observation(**CROWDED))
     assert executed(result, wrote=False, scaled=False) == result.memory
