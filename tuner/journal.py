@@ -3,6 +3,7 @@
     state.json      beliefs and memory, the journal of decisions among them (`decide/memory.py` bounds and versions it)
     hand.json       the replicas that were last seen or set, and when a person changed them
     original.json   the values from before the first change, for onDelete: Restore
+    owner           UID of the policy: one made later under the same name takes over what was learned, no more
 
 Losing any of it is safe: the connection budget's ledger is stored with the knobs document itself.
 """
@@ -19,6 +20,7 @@ from tuner.model.beliefs import Beliefs
 STATE_KEY = "state.json"
 HAND_KEY = "hand.json"
 ORIGINAL_KEY = "original.json"
+OWNER_KEY = "owner"
 
 SAVE_EVERY_SECONDS = 60.0
 """Beliefs alone are saved this often; decisions at once."""
@@ -60,9 +62,12 @@ class Remembered:
     original: str | None
 
 
-def restore(texts: dict[str, str]) -> Remembered:
-    """From the ConfigMap's texts."""
+def restore(texts: dict[str, str], owner: str = "") -> Remembered:
+    """From the ConfigMap's texts, for the policy with UID `owner`."""
     state = load_state(texts.get(STATE_KEY))
+    if texts.get(OWNER_KEY, owner) != owner:
+        # Between two policies of one name replicas may have changed, and what was there before is another thing.
+        return Remembered(state, Hand(), None)
     try:
         hand = _HAND.validate_json(texts[HAND_KEY]) if HAND_KEY in texts else Hand()
     except ValidationError:
@@ -70,9 +75,9 @@ def restore(texts: dict[str, str]) -> Remembered:
     return Remembered(state, hand, texts.get(ORIGINAL_KEY))
 
 
-def texts(beliefs: Beliefs, memory: Memory, hand: Hand, original: str | None) -> dict[str, str]:
+def texts(beliefs: Beliefs, memory: Memory, hand: Hand, original: str | None, owner: str = "") -> dict[str, str]:
     """For the ConfigMap."""
-    out = {STATE_KEY: dump_state(beliefs, memory), HAND_KEY: _HAND.dump_json(hand).decode()}
+    out = {STATE_KEY: dump_state(beliefs, memory), HAND_KEY: _HAND.dump_json(hand).decode(), OWNER_KEY: owner}
     if original is not None:
         out[ORIGINAL_KEY] = original
     return out

@@ -89,8 +89,8 @@ class Cycle:
         if self._remembered is None:
             stored = await self._platform.load_state(policy)
             self._version = stored.version
-            self._remembered = restore(stored.texts)
-            if self._remembered.original is None:
+            self._remembered = restore(stored.texts, policy.metadata.uid)
+            if stored.version is None:
                 # A state that was lost must not make today's values those from before the first change.
                 self._remembered = replace(self._remembered, original=await self._platform.original(policy))
             if self._remembered.state.problem:
@@ -196,7 +196,8 @@ class Cycle:
         await self._platform.announce(policy, reason, message, warning=reason in WARNINGS)
 
     async def _save(self, policy: TuningPolicy, known: Remembered) -> None:
-        stored = texts(known.state.beliefs, known.state.memory, known.hand, known.original)
+        state = known.state
+        stored = texts(state.beliefs, state.memory, known.hand, known.original, policy.metadata.uid)
         try:
             self._version = await self._platform.save_state(policy, stored, self._version)
         except NotFoundError:

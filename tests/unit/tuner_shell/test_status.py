@@ -94,6 +94,10 @@ def test_what_was_remembered_comes_back_and_what_is_broken_is_discarded_with_a_r
     stored = texts(Beliefs(), Memory(), Hand(2, 5.0), '{"replicas":1}')
     back = restore(stored)
     assert (back.hand, back.original, back.state.problem) == (Hand(2, 5.0), '{"replicas":1}', "")
+    mine = texts(Beliefs(), Memory(replica_window=24), Hand(4, 5.0), '{"replicas":1}', "first")
+    assert restore(mine, "first").hand == Hand(4, 5.0)
+    later = restore(mine, "made later under the same name")
+    assert (later.hand, later.original, later.state.memory.replica_window) == (Hand(), None, 24)
     broken = restore({"state.json": "{", "hand.json": "["})
     assert broken.state.problem and broken.hand == Hand()
 
