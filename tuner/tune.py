@@ -159,11 +159,14 @@ class Cycle:
         hand = known.hand.setting(plan.scale.replicas) if plan.scale and done.scaled else known.hand
         changed = hand != known.hand or memory.journal != known.state.memory.journal
         self._remembered = replace(known, state=replace(known.state, beliefs=beliefs, memory=memory), hand=hand)
-        await self._say(policy, plan, memory, done, workload, now)
         self._metrics.record(policy, plan, now)
-        if changed or done.wrote or now - self._saved_at >= SAVE_EVERY_SECONDS:
-            await self._save(policy, self._remembered)
-            self._saved_at = now
+        try:
+            # First of all: what was done and not remembered looks like a person's doing after a restart.
+            if changed or done.wrote or now - self._saved_at >= SAVE_EVERY_SECONDS:
+                await self._save(policy, self._remembered)
+                self._saved_at = now
+        finally:
+            await self._say(policy, plan, memory, done, workload, now)
 
     async def _say(
         self, policy: TuningPolicy, plan: Plan, memory: Memory, done: Done, workload: Workload, now: float

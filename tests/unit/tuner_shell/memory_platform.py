@@ -63,6 +63,7 @@ class MemoryPlatform:
         return self.state
 
     async def save_state(self, policy: TuningPolicy, texts: dict[str, str], version: str | None) -> str:
+        self._refuse("state")
         if version is not None and self.state.version is None:
             raise NotFoundError("the state is gone", 404)
         if version != self.state.version:
@@ -71,6 +72,7 @@ class MemoryPlatform:
         return self.state.version or ""
 
     async def write_status(self, policy: TuningPolicy, status: TuningPolicyStatus) -> None:
+        self._refuse("status")
         self.statuses.append(status)
 
     async def announce(self, policy: TuningPolicy, reason: str, message: str, *, warning: bool = False) -> None:

@@ -121,3 +121,18 @@ async def test_values_from_before_survive_a_lost_state(cycle: Cycle, platform: M
     known = await cycle._keep_original(policy(), moving(move("apiPoolSize")), observation(), known)
     kept = json.loads(known.original or "")
     assert (kept["pooler_size"], kept["replicas"]) == (9, 3), "not what is in force now"
+
+
+async def test_what_was_done_is_remembered_before_it_is_told(cycle: Cycle, platform: MemoryPlatform) -> None:
+    platform.refusals["status"] = ForbiddenError("no right to the status", 403)
+    with pytest.raises(ForbiddenError):
+        await carried_out(cycle, moving(move("replicas")))
+    assert json.loads(platform.state.texts["hand.json"])["replicas"] == 2
+
+
+async def test_a_state_that_cannot_be_stored_silences_nothing(cycle: Cycle, platform: MemoryPlatform) -> None:
+    await carried_out(cycle, moving(move("replicas")))
+    platform.refusals["state"] = ForbiddenError("no right to the state", 403)
+    with pytest.raises(ForbiddenError):
+        await carried_out(cycle, moving(replace(move("replicas", before=2, after=3), time=NOW + 60)), NOW + 60)
+    assert platform.statuses[-1].decisions[-1].to_value == 3
