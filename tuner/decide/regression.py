@@ -34,10 +34,11 @@ BAD_SCRAPES = 2
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`undo` is None while the evidence is not complete."""
+    """`undo` is None while the evidence is not complete. `conclusive`: whether there was enough of it to tell."""
 
     undo: bool | None
     sentence: str
+    conclusive: bool = True
 
 
 def block_of(poolers: tuple[PoolerPod, ...], apis: tuple[ApiPod, ...], now: float) -> Block | None:
@@ -85,7 +86,7 @@ def judge(pending: Pending, memory: Memory, objective_share: float, now: float) 
     if now < last:
         return Judgement(None, f"judged {LAST_SECONDS:.0f} s after its confirmation")
     if len(before) < MIN_BEFORE or len(after) < MIN_AFTER:
-        return Judgement(False, "too little was measured to judge it")
+        return Judgement(False, "too little was measured to judge it", conclusive=False)
     change = _mean(b.log_seconds for b in after) - _mean(b.log_seconds for b in before)
     z = change / _sd_of_means(before, len(after))
     faster = _mean(b.rate for b in after) >= MORE_RATE * _mean(b.rate for b in before[-len(after) :])

@@ -43,7 +43,7 @@ def advance(situation: Situation, memory: Memory) -> tuple[Memory, tuple[Decisio
         return replace(memory, pending=replace(pending, undo=True)), ()
     if pending.undo:
         return memory, ()
-    return end(memory, Outcome.KEPT)
+    return end(memory, Outcome.KEPT if judgement.conclusive else Outcome.INCONCLUSIVE)
 
 
 def end(memory: Memory, outcome: Outcome) -> tuple[Memory, tuple[Decision, ...]]:

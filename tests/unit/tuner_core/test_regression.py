@@ -58,7 +58,10 @@ def test_service_that_was_bad_before_is_not_blamed_on_the_change() -> None:
 def test_nothing_is_judged_unconfirmed_or_on_too_little() -> None:
     assert judge(pending(None), window(0.01, 0.1), 0.05, CHANGED + 60).undo is None
     short = Memory(window=window(0.01, 0.1).window[20:])
-    assert judge(pending(), short, 0.05, CHANGED + 60).undo is False
+    judged = judge(pending(), short, 0.05, CHANGED + 60)
+    assert judged.undo is False
+    assert not judged.conclusive, "a change that could not be judged is not said to be verified"
+    assert judge(pending(), window(0.01, 0.01), 0.05, CHANGED + 60).conclusive
 
 
 def test_a_tick_without_data_is_no_block() -> None:
