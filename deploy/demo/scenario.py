@@ -58,8 +58,8 @@ class Phases:
     measured_seconds: int = 60
     tuning_seconds: int = 400
     quiet_seconds: int = 80
-    """Tuning ends early when the tuner has decided nothing for this long. A raised TTL settles for twice its length, and
-    the last doubling is from 32 s: less than 64 s of quiet mean nothing."""
+    """Tuning ends early when the tuner has decided nothing for this long. A raised TTL settles for twice its length,
+    and the last doubling is from 32 s: less than 64 s of quiet mean nothing."""
 
     def plan(self, items: int, hold_seconds: int) -> LoadPlan:
         return LoadPlan(
