@@ -16,6 +16,8 @@ from deploy.servers.postgres import Login, Postgres
 from tests.integration.pooler.pod import wait_for
 
 BACKEND_SAMPLE_SECONDS = 0.1
+BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What a client meets whose server went away. The internal error: asyncpg, when an answer breaks off inside a commit."""
 
 
 class Load:
@@ -52,7 +54,7 @@ class Load:
                 self.done += 1
                 if self._think:
                     await asyncio.sleep(self._think)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except BROKEN as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
                 if connection is not None:
                     connection.terminate()
