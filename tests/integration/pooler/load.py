@@ -17,7 +17,7 @@ from tests.integration.pooler.pod import wait_for
 
 BACKEND_SAMPLE_SECONDS = 0.1
 BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-"""What a client meets whose server went away. The internal error: asyncpg, when an answer breaks off inside a commit."""
+"""What a client meets whose server went away; the internal error when an answer breaks off inside a commit."""
 
 
 class Load:
