@@ -113,12 +113,12 @@ class Database:
         """The driver's connection of a checked-out one.
 
         A request that is cancelled in the middle of a statement takes its connection along: the server might still
-        be at work on it.
+        be at work on it. So does one whose answer broke off, which the driver may report as an error of its own.
         """
         checked_out = await self.engine.raw_connection()
         try:
             yield checked_out.driver_connection
-        except (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError):
+        except (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             await asyncio.shield(greenlet_spawn(checked_out.invalidate))
             raise
         finally:

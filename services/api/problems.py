@@ -66,7 +66,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     for error in (CheckoutTimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError,
-                  asyncpg.TooManyConnectionsError, asyncpg.InterfaceError, TimeoutError, OSError):  # fmt: skip
+                  asyncpg.TooManyConnectionsError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+                  TimeoutError, OSError):  # fmt: skip
         app.add_exception_handler(error, _unavailable)
     app.add_exception_handler(Exception, _unexpected)
 
