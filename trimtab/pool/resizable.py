@@ -23,10 +23,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import sqlalchemy
 from sqlalchemy import exc
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from sqlalchemy.util import concurrency
+
+from trimtab.pool.check import check_sqlalchemy
 
 logger = logging.getLogger(__name__)
 
@@ -38,28 +39,6 @@ AGE_JITTER = 0.25
 
 SWEEPS_PER_LIFE = 16
 _RETIRE_AT = "trimtab_retire_at"
-_INTERNALS: dict[Any, tuple[str, ...]] = {
-    Pool: ("_do_get", "_do_return_conn", "_create_connection"),
-    ConnectionPoolEntry: ("close", "invalidate", "info", "dbapi_connection"),
-    concurrency: ("await_", "greenlet_spawn"),
-}
-
-
-class UnsupportedSQLAlchemyError(RuntimeError):
-    """This version of SQLAlchemy lacks something that the pool is built on."""
-
-
-def check_sqlalchemy() -> None:
-    """Raise UnsupportedSQLAlchemyError unless everything that the pool is built on is there."""
-    for owner, names in _INTERNALS.items():
-        annotated = getattr(owner, "__annotations__", {})
-        inherited = {name for base in getattr(owner, "__mro__", ()) for name in getattr(base, "__annotations__", {})}
-        for name in names:
-            if not hasattr(owner, name) and name not in annotated and name not in inherited:
-                raise UnsupportedSQLAlchemyError(
-                    f"SQLAlchemy {sqlalchemy.__version__} has no {owner.__name__}.{name}, which the resizable pool is "
-                    "built on; install sqlalchemy>=2.1,<2.2 or use AsyncAdaptedQueuePool without tuning the pool size"
-                )
 
 
 class ResizableAsyncPool(Pool):
