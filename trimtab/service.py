@@ -25,13 +25,17 @@ from trimtab.knobs.document import ApiKnobs
 from trimtab.knobs.watch import Knobs, KnobsWatcher
 from trimtab.pool import ResizableAsyncPool
 from trimtab.telemetry import (
+    SLOW_STATEMENT_SECONDS,
     AdmissionCollector,
     CacheCollector,
     MetricsServer,
     PoolCollector,
+    SlowStatementLog,
+    StatementCollector,
     TelemetryMiddleware,
     new_registry,
     start_metrics_server,
+    watch_engine,
 )
 
 DEFAULT_CONCURRENCY = 100
@@ -43,7 +47,7 @@ class Trimtab:
 
     The settings in force without a document are those that the parts were made with: the engine's pool size, the
     groups' TTLs, `concurrency` requests in progress. `metrics_port` None: no metrics port, the caller serves
-    `registry`.
+    `registry`. Statements that take `slow_statement_seconds` or longer are logged (math.inf: none are).
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Trimtab:
         concurrency: int = DEFAULT_CONCURRENCY,
         max_connection_age_seconds: float = MAX_CONNECTION_AGE_SECONDS,
         metrics_port: int | None = DEFAULT_METRICS_PORT,
+        slow_statement_seconds: float = SLOW_STATEMENT_SECONDS,
         registry: CollectorRegistry | None = None,
         watcher: KnobsWatcher | None = None,
     ) -> None:
@@ -61,6 +66,7 @@ class Trimtab:
         self.cache = cache
         self.limiter = ConcurrencyLimiter(concurrency)
         self.drain = Drain(max_connection_age_seconds)
+        self.slow_statements = SlowStatementLog(slow_statement_seconds)
         self.registry = registry if registry is not None else new_registry()
         self.metrics_server: MetricsServer | None = None
         self._metrics_port = metrics_port
@@ -100,6 +106,7 @@ class Trimtab:
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
         """Apply the knobs and serve the metrics while the application runs. Closes the cache, not the engine."""
+        self.slow_statements.start()
         await self.watcher.start()
         try:
             if self._metrics_port is not None:
@@ -115,8 +122,10 @@ class Trimtab:
     def _register(self) -> None:
         self.registry.register(self.watcher)
         self.registry.register(AdmissionCollector(self.limiter))
+        self.registry.register(StatementCollector(self.slow_statements))
         if self.engine is not None:
-            self.registry.register(PoolCollector(lambda: self.pool, self.registry))
+            watch_engine(self.engine)
+            self.registry.register(PoolCollector(lambda: self.pool))
         if self.cache is not None:
             self.registry.register(CacheCollector(self.cache))
 

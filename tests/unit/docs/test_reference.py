@@ -17,7 +17,15 @@ from trimtab.admission import ConcurrencyLimiter
 from trimtab.cache import Cache, CacheGroup
 from trimtab.knobs.watch import KnobsWatcher
 from trimtab.pool import ResizableAsyncPool
-from trimtab.telemetry import AdmissionCollector, CacheCollector, CPULimitCollector, PoolCollector, request_histogram
+from trimtab.telemetry import (
+    AdmissionCollector,
+    CacheCollector,
+    CPULimitCollector,
+    PoolCollector,
+    SlowStatementLog,
+    StatementCollector,
+    request_histogram,
+)
 from tuner.crds import TuningPolicySpec
 from tuner.events import EventReason
 from tuner.metrics import TunerMetrics
@@ -59,12 +67,13 @@ def test_every_metric_of_the_library_is_documented() -> None:
     pool = ResizableAsyncPool(lambda: None)
     registry = CollectorRegistry()
     request_histogram(registry)
-    registry.register(PoolCollector(lambda: pool, registry))
     exported = names(
         AdmissionCollector(ConcurrencyLimiter(1)),
         CacheCollector(cache),
         CPULimitCollector({"TRIMTAB_CPU_LIMIT_MILLICORES": "500"}),
         KnobsWatcher(None),
+        PoolCollector(lambda: pool),
+        StatementCollector(SlowStatementLog()),
     )
     exported |= {f"{f.name}_total" if f.type == "counter" else f.name for f in registry.collect()}
     assert len(exported) > 17
