@@ -12,8 +12,8 @@ from tests.unit.tuner_core.build import EPOCH, ack, api_pod, document, observati
 from tuner.crds.status import Bottleneck, TuningPolicy
 from tuner.decide.budget import Charged, Ledger, charge, dump_ledger, parse_ledger
 from tuner.decide.decision import Reason
+from tuner.decide.knobs import bounds_of, listed_knobs
 from tuner.decide.memory import Memory, PoolMemory, dump_state, load_state
-from tuner.decide.moves import bounds_of, listed_knobs
 from tuner.decide.plan import Plan, decide, executed
 from tuner.model.arrivals import Arrivals
 from tuner.model.beliefs import Beliefs, learn
