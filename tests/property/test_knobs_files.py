@@ -43,9 +43,9 @@ class KnobsFile(RuleBasedStateMachine):
 
     def look(self) -> None:
         async def once() -> None:
-            await self.watcher._read()
+            await self.watcher.look()
             if self.watcher.applied != self.watcher.wanted:
-                await self.watcher._apply(self.watcher.wanted)
+                await self.watcher._applier.apply()
 
         self.loop.run_until_complete(once())
 

@@ -10,6 +10,7 @@ Needs only pydantic, because the tuner imports it too.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 import uuid
 from pathlib import Path
@@ -116,18 +117,25 @@ def parse(data: bytes | str) -> KnobsDocument:
 
 
 def load(path: Path) -> KnobsDocument:
-    """The document in the file at `path`, read in one go.
+    """The document in the file at `path`, read in one go from one file, even if its name is given to another meanwhile.
 
     Raises FileNotFoundError where there is none, KnobsError where it cannot be read or used.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_now) as file:  # Path.open takes no opener
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise KnobsError(f"the knobs document {path} is not a regular file")
             data = file.read(MAX_DOCUMENT_BYTES + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise KnobsError(f"the knobs document {path} cannot be read: {error.strerror}") from error
     return parse(data)
+
+
+def _open_now(path: str, flags: int) -> int:
+    """Without waiting: to open a named pipe is to wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write(path: Path, document: KnobsDocument) -> None:
