@@ -9,50 +9,37 @@ then answers are made directly, once at a time a key in this process.
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 
-from trimtab.cache.entry import NO_VERSION, Entry
+from trimtab.cache.audit import AUDIT_SHARE, Auditor
+from trimtab.cache.background import Refresher
+from trimtab.cache.filling import Filler, Load
 from trimtab.cache.flights import SingleFlight
-from trimtab.cache.groups import CacheGroup, Invalidation
+from trimtab.cache.groups import CacheGroup
+from trimtab.cache.held import Held
+from trimtab.cache.keys import KeyHistogram
 from trimtab.cache.memory import MemoryTier
 from trimtab.cache.owed import OwedInvalidations
-from trimtab.cache.redis_tier import DEFAULT_WAIT_SECONDS, MAX_FILL_SECONDS, RedisTier, Unavailable
+from trimtab.cache.redis_tier import DEFAULT_WAIT_SECONDS, RedisTier
+from trimtab.cache.state import GroupState
 from trimtab.cache.stats import CacheStats
 from trimtab.knobs.document import MAX_TTL_SECONDS
-
-Load = Callable[[], Awaitable[bytes | None]]
-
-TTL_JITTER = 0.1
-"""An entry lives between (1 - jitter) and 1 times the TTL: entries of one moment do not expire in one moment."""
 
 DEFAULT_MEMORY_ENTRIES = 20_000
 DEFAULT_MEMORY_BYTES = 32 * 1024 * 1024
 DEFAULT_DIRECT_READS = 64
 
 
-@dataclass(slots=True)
-class _GroupState:
-    group: CacheGroup
-    ttl_seconds: int
-    writes: int = 0
-    """Invalidations in this process: what was being made before one of them is not kept."""
-
-    @property
-    def is_versioned(self) -> bool:
-        return self.group.invalidation is Invalidation.ON_WRITE
-
-
 class Cache:
     """The cache of one process. `redis` None: the in-process tier alone. One event loop.
 
-    `direct_reads` bounds the answers made at a time while Redis is not available. `clock` gives seconds since the
-    epoch: pods compare each other's times of writing, so their clocks should agree to well below the shortest TTL.
+    `load` makes an answer; it may also be called in the background, after the request that brought it, so it must hold
+    nothing that ends with the request. `direct_reads` bounds the answers made at a time while Redis is not available;
+    `audit_share` is the share of the hits that are audited. `clock` gives seconds since the epoch: pods compare each
+    other's times of writing, so their clocks should agree to well below the shortest TTL.
     """
 
     def __init__(
@@ -65,16 +52,25 @@ class Cache:
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         redis_wait_seconds: float = DEFAULT_WAIT_SECONDS,
         direct_reads: int = DEFAULT_DIRECT_READS,
+        audit_share: float = AUDIT_SHARE,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._states = {group.name: _GroupState(group, group.ttl_seconds) for group in groups}
+        self.stats = CacheStats([group.name for group in groups])
+        self._clock = clock
         self._memory = MemoryTier(max_entries=memory_entries, max_bytes=memory_bytes)
         self._redis = RedisTier(redis, prefix=prefix, wait_seconds=redis_wait_seconds) if redis is not None else None
         self._owed = OwedInvalidations(self._redis) if self._redis is not None else None
-        self._flights: SingleFlight[tuple[str, str], bytes | None] = SingleFlight()
-        self._direct = asyncio.Semaphore(direct_reads)
-        self._clock = clock
-        self.stats = CacheStats(list(self._states))
+        self._flights: SingleFlight[tuple[str, str], Held | None] = SingleFlight()
+        self._auditor = Auditor(share=audit_share, healthy=self._redis_is_in_order)
+        self._filler = Filler(
+            self._memory, self._redis, self._owed, self._auditor, direct_reads=direct_reads, clock=clock
+        )
+        self._refresher = Refresher(self._filler, self._flights, clock)
+        self._states = {
+            group.name: GroupState(group, self._memory.of(group.name), self.stats.of[group.name]) for group in groups
+        }
+        for state in self._states.values():
+            state.audit_at = self._auditor.gap()
 
     @property
     def groups(self) -> list[CacheGroup]:
@@ -90,15 +86,54 @@ class Cache:
         """The TTL in force."""
         return self._state(group).ttl_seconds
 
+    def stale_window_seconds(self, group: str) -> float:
+        """The window in force: how long beyond its life an answer is served while it is made anew."""
+        return self._state(group).window_seconds
+
     def set_ttl(self, group: str, seconds: int) -> None:
         """Change a TTL at once. A lower one binds what is stored already, a higher one what is stored from now on."""
         if not 1 <= seconds <= MAX_TTL_SECONDS:
             raise ValueError(f"the TTL of the cache group {group} is {seconds} s, must be 1 to {MAX_TTL_SECONDS}")
-        self._state(group).ttl_seconds = seconds
+        self._state(group).set_ttl(seconds)
 
     def memory_bytes(self, group: str) -> int:
         """Bytes that the in-process tier holds of a group."""
         return self._memory.bytes_of(group)
+
+    def key_histogram(self, group: str) -> KeyHistogram | None:
+        """Keys by how often they were read and written in the last complete window. None: none was completed yet."""
+        return self._state(group).keys.histogram(self._clock())
+
+    def peek(self, group: str, key: str) -> Held | None:
+        """What the memory of this process may answer now, counted as a hit. None: ask `get`.
+
+        `get` also audits: a share of the hits is left to it, and those that may have to be made anew. What is in its
+        stale window is given only while it is being made anew.
+        """
+        state = self._states.get(group) or self._state(group)
+        held = state.held.get(key)
+        if held is None:
+            return None
+        now = self._clock()
+        stats = state.stats
+        if now < held.due:
+            if stats.hits >= state.audit_at and self._leaves_to_audit(state):
+                return None
+            if held.payload is None:
+                stats.count("memory", "negative")
+            else:
+                stats.hits += 1
+        elif not self._refresher.lets_pass(held, now):
+            return None
+        elif now < held.fresh_until:
+            stats.hits += 1
+        else:
+            stats.count("memory", "stale")
+        held.used = True
+        hashed = hash(key)
+        if not hashed & state.keys.mask:
+            state.keys.read(hashed, now)
+        return held
 
     async def get(self, group: str, key: str, load: Load) -> bytes | None:
         """The answer for a key; `load` makes it where no tier has it. None: there is no such thing.
@@ -106,12 +141,26 @@ class Cache:
         Raises what `load` raises.
         """
         state = self._state(group)
-        held = self._memory.get((group, key))
-        if held is not None and self._is_fresh_in_memory(state, *held):
-            self.stats.count(group, "memory", "hit" if held[0].payload is not None else "negative")
-            return held[0].payload
-        self.stats.count(group, "memory", "miss")
-        return await self._flights.run((group, key), lambda: self._find(state, key, load))
+        now = self._clock()
+        state.count_key(key, now)
+        held = state.held.get(key)
+        if held is None or now >= held.here_until or now >= held.stale_until:
+            state.stats.count("memory", "miss")
+            return await self._find(state, key, load, now)
+        held.used = True
+        if held.payload is None:
+            state.stats.count("memory", "negative")
+        elif now < held.fresh_until:
+            state.stats.hits += 1
+        else:
+            state.stats.count("memory", "stale")
+        if now >= held.due:
+            self._refresher.consider(state, key, load, held, now)
+        if state.audit_due or state.stats.hits >= state.audit_at:
+            state.audit_due = False
+            state.audit_at = state.stats.hits + self._auditor.gap()
+            self._auditor.begin(state, key, held.payload, load)
+        return held.payload
 
     async def invalidate(self, group: str, key: str) -> None:
         """Forget the answer for a key: call it after the commit that changed it. Never fails.
@@ -119,7 +168,8 @@ class Cache:
         If Redis does not take it now it is delivered later; until then this process passes Redis by for the key.
         """
         state = self._state(group)
-        self.stats.writes[group] += 1
+        state.stats.writes += 1
+        state.count_key(key, self._clock(), written=True)
         self._forget(state, key)
         if self._redis is None:
             return
@@ -134,7 +184,7 @@ class Cache:
     async def invalidate_group(self, group: str) -> None:
         """Forget every answer of a group ON_WRITE; of another group only this process's."""
         state = self._state(group)
-        self.stats.writes[group] += 1
+        state.stats.writes += 1
         self._forget_group(state)
         if self._redis is None or not state.is_versioned:
             return
@@ -153,81 +203,45 @@ class Cache:
     async def close(self) -> None:
         """Stop what is in progress. The client of Redis belongs to whoever made it."""
         await self._flights.close()
+        await self._auditor.close()
         if self._owed is not None:
             await self._owed.close()
 
-    async def _find(self, state: _GroupState, key: str, load: Load) -> bytes | None:
-        name, writes, asked = state.group.name, state.writes, self._now()
-        if self._redis is None:
-            return await self._make(state, key, load, writes)
-        if self._owed is not None and self._owed.covers(name, key):
-            return await self._make_directly(state, key, load, writes)
-        found = await (self._redis.read_versioned if state.is_versioned else self._redis.read)(name, key)
-        if isinstance(found, Unavailable):
-            return await self._make_directly(state, key, load, writes)
-        entry = found.entry
-        if entry is not None and entry.is_fresh(self._now(), 1000 * state.ttl_seconds):
-            self.stats.count(name, "redis", "hit" if entry.payload is not None else "negative")
-            self._remember(state, key, entry, asked, writes)
-            return entry.payload
-        self.stats.count(name, "redis", "miss")
-        return await self._make(state, key, load, writes, version=found.version)
+    async def _find(self, state: GroupState, key: str, load: Load, now: float) -> bytes | None:
+        held = None
+        while held is None:  # None: a refresh was joined that another pod is at
+            held = await self._flights.run((state.name, key), lambda: self._filler.find(state, key, load))
+        if held.written < now:  # older than the asking, so it came from a cache
+            if now >= held.due:
+                self._refresher.consider(state, key, load, held, now)
+            if self._auditor.draws():
+                self._auditor.begin(state, key, held.payload, load)
+        return held.payload
 
-    async def _make_directly(self, state: _GroupState, key: str, load: Load, writes: int) -> bytes | None:
-        """Without Redis, and not too many at a time: the database is not sized for what Redis kept away from it."""
-        self.stats.count(state.group.name, "redis", "error")
-        async with self._direct:
-            return await self._make(state, key, load, writes)
+    def _leaves_to_audit(self, state: GroupState) -> bool:
+        """Draw when the next hit is audited, and whether there is room to audit this one."""
+        state.audit_at = state.stats.hits + self._auditor.gap()
+        state.audit_due = self._auditor.has_room()
+        return state.audit_due
 
-    async def _make(
-        self, state: _GroupState, key: str, load: Load, writes: int, *, version: bytes | None = None
-    ) -> bytes | None:
-        """Make the answer, keep it here, and store it in Redis under `version` (None: do not).
-
-        Its age counts from before the making, when its data was read at the earliest.
-        """
-        group = state.group
-        started, clock = self._now(), time.monotonic()
-        payload = await load()
-        seconds = time.monotonic() - clock
-        self.stats.fills[group.name].add(seconds)
-        ttl = state.ttl_seconds if payload is not None else min(state.ttl_seconds, group.negative_seconds)
-        life = int(1000 * ttl * random.uniform(1 - TTL_JITTER, 1))  # noqa: S311
-        if life > 0 and seconds < MAX_FILL_SECONDS:
-            entry = Entry(payload, started, life, version or NO_VERSION)
-            self._remember(state, key, entry, started, writes)
-            if version is not None and self._redis is not None:
-                store = self._redis.store_versioned if state.is_versioned else self._redis.store
-                await store(group.name, key, entry)
-        return payload
-
-    def _remember(self, state: _GroupState, key: str, entry: Entry, fetched: int, writes: int) -> None:
-        """Keep an entry in memory, unless this process has invalidated something of the group since."""
-        if state.writes == writes:
-            self._memory.put((state.group.name, key), entry, fetched)
-
-    def _is_fresh_in_memory(self, state: _GroupState, entry: Entry, fetched: int) -> bool:
-        now = self._now()
-        if state.is_versioned and now - fetched >= 1000 * state.group.l1_seconds:
-            return False
-        return entry.is_fresh(now, 1000 * state.ttl_seconds)
-
-    def _forget(self, state: _GroupState, key: str) -> None:
+    def _forget(self, state: GroupState, key: str) -> None:
         """Also what is just being made: who asks from now on must not get it."""
         state.writes += 1
-        self._memory.drop((state.group.name, key))
-        self._flights.leave((state.group.name, key))
+        self._memory.drop(state.name, key)
+        self._flights.leave((state.name, key))
+        self._auditor.forget(state.name, key)
 
-    def _forget_group(self, state: _GroupState) -> None:
+    def _forget_group(self, state: GroupState) -> None:
         state.writes += 1
-        self._memory.drop_group(state.group.name)
-        self._flights.leave_all(lambda flying: flying[0] == state.group.name)
+        self._memory.drop_group(state.name)
+        self._flights.leave_all(lambda flying: flying[0] == state.name)
+        self._auditor.forget_group(state.name)
 
-    def _state(self, group: str) -> _GroupState:
+    def _redis_is_in_order(self) -> bool:
+        return self._redis is None or not (self._redis.is_down or self.owed_invalidations)
+
+    def _state(self, group: str) -> GroupState:
         try:
             return self._states[group]
         except KeyError:
             raise KeyError(f"there is no cache group {group!r}; declared are {', '.join(self._states)}") from None
-
-    def _now(self) -> int:
-        return int(1000 * self._clock())

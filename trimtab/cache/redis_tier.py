@@ -1,4 +1,4 @@
-"""The shared tier: entries in Redis, versions that make a slow reader harmless, and patience with a bound.
+"""The shared tier: entries in Redis, versions that make a slow reader harmless, leases, and patience with a bound.
 
 Every call waits at most `wait_seconds`; failures in a row open a circuit breaker. A failed call is an answer
 (`Unavailable`), never an exception: a cache that is down costs time, not requests.
@@ -22,13 +22,19 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from trimtab.cache import scripts
 from trimtab.cache.breaker import CircuitBreaker
-from trimtab.cache.entry import NO_VERSION, Entry, decode
+from trimtab.cache.entry import Entry, decode
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_WAIT_SECONDS = 0.05
 MARK_BYTES = 8
+TOKEN_BYTES = 8
+NO_TOKEN = b""
+UNVERSIONED = b""
+"""The version of every key of a group that nobody invalidates."""
+
 _NO_MARK = bytes(MARK_BYTES)
 
 MARK_LIFE_SECONDS = 3600
@@ -36,15 +42,6 @@ MARK_LIFE_SECONDS = 3600
 
 MAX_FILL_SECONDS = 60.0
 """An answer that took longer to make is not stored: its mark may have expired meanwhile."""
-
-# KEYS: group mark, key mark, entry. ARGV: version noted (16 bytes), entry, life in ms.
-_STORE_IF_UNCHANGED = """
-local none = string.rep('\\0', 8)
-local version = (redis.call('GET', KEYS[1]) or none) .. (redis.call('GET', KEYS[2]) or none)
-if version ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
-return 1
-"""
 
 Answer = TypeVar("Answer")
 
@@ -61,11 +58,16 @@ class Found:
     """What Redis knows of a key: its entry if it has one of the present version, and that version."""
 
     entry: Entry | None
-    version: bytes = NO_VERSION
+    version: bytes
+    is_leased: bool = False
+    """Whether the caller holds the lease now."""
 
 
 class RedisTier:
-    """Entries in Redis under `prefix`. `client` must return bytes (decode_responses=False)."""
+    """Entries in Redis under `prefix`. `client` must return bytes (decode_responses=False).
+
+    `versioned` says whether the key belongs to a group ON_WRITE.
+    """
 
     def __init__(
         self,
@@ -79,47 +81,61 @@ class RedisTier:
         self._prefix = prefix
         self._wait_seconds = wait_seconds
         self._breaker = breaker or CircuitBreaker()
-        self._store_if_unchanged = client.register_script(_STORE_IF_UNCHANGED)
+        self._acquire = client.register_script(scripts.ACQUIRE)
+        self._store = client.register_script(scripts.STORE)
+        self._release = client.register_script(scripts.RELEASE)
 
     @property
     def is_down(self) -> bool:
         """Whether the breaker is open."""
         return self._breaker.is_open
 
-    async def read(self, group: str, key: str) -> Found | Unavailable:
-        """The entry of a key that nobody invalidates."""
-        data = await self._bounded(self._client.get(self._entry_name(group, key)))
-        if isinstance(data, Unavailable):
-            return data
-        return Found(decode(data) if data else None)
-
-    async def read_versioned(self, group: str, key: str) -> Found | Unavailable:
-        """The entry of a key if no write came after it, and the version to store a new one under."""
-        names = [self._group_mark_name(group), self._mark_name(group, key), self._entry_name(group, key)]
+    async def read(self, group: str, key: str, *, versioned: bool) -> Found | Unavailable:
+        """The entry of a key, of the present version."""
+        if not versioned:
+            data = await self._bounded(self._client.get(self._entry_name(group, key)))
+            return data if isinstance(data, Unavailable) else _found(UNVERSIONED, data)
+        names = [self._entry_name(group, key), self._group_mark_name(group), self._mark_name(group, key)]
         answer = await self._bounded(self._client.mget(names))
         if isinstance(answer, Unavailable):
             return answer
-        version = (answer[0] or _NO_MARK) + (answer[1] or _NO_MARK)
-        entry = decode(answer[2]) if answer[2] else None
-        return Found(entry if entry is not None and entry.version == version else None, version)
+        return _found((answer[1] or _NO_MARK) + (answer[2] or _NO_MARK), answer[0])
 
-    async def store(self, group: str, key: str, entry: Entry) -> bool:
-        """Store an entry that nobody invalidates. False: Redis is unavailable."""
-        call = self._client.set(self._entry_name(group, key), entry.encode(), px=entry.life_milliseconds)
-        return not isinstance(await self._bounded(call), Unavailable)
+    async def acquire(
+        self, group: str, key: str, *, versioned: bool, token: bytes, lease_seconds: float
+    ) -> Found | Unavailable:
+        """As `read`, and ask for the lease. Store what is made under the version that this gives, with the token."""
+        arguments: list[bytes | int] = [token, max(1, int(1000 * lease_seconds))]
+        answer = await self._bounded(self._acquire(keys=self._names(group, key, versioned), args=arguments))
+        if isinstance(answer, Unavailable):
+            return answer
+        return _found(answer[1], answer[2] if len(answer) > 2 else None, bool(answer[0]))
 
-    async def store_versioned(self, group: str, key: str, entry: Entry) -> bool:
-        """Store an entry if its version is still the present one. False: it is not, or Redis is unavailable."""
-        names = [self._group_mark_name(group), self._mark_name(group, key), self._entry_name(group, key)]
-        arguments: list[bytes | int] = [entry.version, entry.encode(), entry.life_milliseconds]
-        answer = await self._bounded(self._store_if_unchanged(keys=names, args=arguments))
+    async def store(
+        self, group: str, key: str, entry: Entry, *, versioned: bool, keep_milliseconds: int, token: bytes
+    ) -> bool:
+        """Store an entry if its version is still the present one, and release the lease of the token.
+
+        False: it is not the present one, or Redis is unavailable.
+        """
+        version = entry.version if versioned else UNVERSIONED
+        arguments: list[bytes | int] = [token, version, entry.encode(), keep_milliseconds]
+        answer = await self._bounded(self._store(keys=self._names(group, key, versioned), args=arguments))
         return not isinstance(answer, Unavailable) and bool(answer)
 
+    async def release(self, group: str, key: str, token: bytes) -> None:
+        """Release the lease of the token, if it is still there."""
+        await self._bounded(self._release(keys=self._names(group, key, False), args=[token]))
+
     async def invalidate(self, group: str, key: str, *, patiently: bool = False) -> bool:
-        """Put a new mark on a key and drop its entry. False: Redis is unavailable, try again later."""
+        """Put a new mark on a key and drop its entry. False: Redis is unavailable, try again later.
+
+        The lease goes too, for the sake of groups without versions: who asks from now on waits for nobody who read
+        before.
+        """
         pipeline = self._client.pipeline(transaction=True)
         pipeline.set(self._mark_name(group, key), secrets.token_bytes(MARK_BYTES), ex=MARK_LIFE_SECONDS)
-        pipeline.delete(self._entry_name(group, key))
+        pipeline.delete(self._entry_name(group, key), self._lease_name(group, key))
         return not isinstance(await self._bounded(pipeline.execute(), patiently=patiently), Unavailable)
 
     async def invalidate_group(self, group: str, *, patiently: bool = False) -> bool:
@@ -148,11 +164,26 @@ class RedisTier:
         self._breaker.succeeded()
         return answer
 
+    def _names(self, group: str, key: str, versioned: bool) -> list[str]:
+        names = [self._entry_name(group, key), self._lease_name(group, key)]
+        return [*names, self._group_mark_name(group), self._mark_name(group, key)] if versioned else names
+
     def _entry_name(self, group: str, key: str) -> str:
         return f"{self._prefix}:entry:{group}:{key}"
+
+    def _lease_name(self, group: str, key: str) -> str:
+        return f"{self._prefix}:lease:{group}:{key}"
 
     def _mark_name(self, group: str, key: str) -> str:
         return f"{self._prefix}:mark:{group}:{key}"
 
     def _group_mark_name(self, group: str) -> str:
         return f"{self._prefix}:mark:{group}"
+
+
+def _found(version: bytes, data: bytes | None, is_leased: bool = False) -> Found:
+    """An entry of another version is none: somebody wrote since."""
+    entry = decode(data) if data else None
+    if entry is not None and version != UNVERSIONED and entry.version != version:
+        entry = None
+    return Found(entry, version, is_leased)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import pytest
 
 from trimtab.cache.breaker import CircuitBreaker
-from trimtab.cache.entry import NO_VERSION, Entry, decode
+from trimtab.cache.entry import Entry, decode
 from trimtab.cache.flights import SingleFlight
 from trimtab.cache.groups import CacheGroup
-from trimtab.cache.memory import ENTRY_OVERHEAD_BYTES, MemoryTier
+from trimtab.cache.held import Held
+from trimtab.cache.memory import ENTRY_OVERHEAD_BYTES, SECOND_CHANCES, MemoryTier
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", bytes(range(256)), None])
 def test_an_entry_survives_encoding(payload: bytes | None) -> None:
-    entry = Entry(payload, 1_700_000_000_123, 60_000, bytes(range(16)))
+    entry = Entry(payload, 1_700_000_000_123, 60_000, bytes(range(16)), 1234)
     assert decode(entry.encode()) == entry
 
 
@@ -24,44 +26,66 @@ def test_foreign_bytes_are_no_entry(data: bytes) -> None:
     assert decode(data) is None
 
 
-def test_an_entry_is_fresh_below_the_shorter_of_its_life_and_the_ttl_in_force() -> None:
-    entry = Entry(b"", 1000, 500, NO_VERSION)
-    assert entry.is_fresh(1499, 10_000)
-    assert not entry.is_fresh(1500, 10_000), "a raised TTL does not lengthen its life"
-    assert entry.is_fresh(1099, 100)
-    assert not entry.is_fresh(1100, 100), "a lowered TTL binds it"
+def held_of(size: int) -> Held:
+    return Held(Entry(b"x" * size, 0, 1), 0.0)
 
 
-def entry_of(size: int) -> Entry:
-    return Entry(b"x" * size, 0, 1)
+def held_keys(tier: MemoryTier, group: str) -> list[str]:
+    return sorted(tier.of(group))
 
 
 def test_memory_is_bounded_by_entries_least_recently_used_first() -> None:
     tier = MemoryTier(max_entries=2, max_bytes=10**6)
     for key in ("a", "b"):
-        tier.put(("g", key), entry_of(1), 0)
-    tier.get(("g", "a"))
-    tier.put(("g", "c"), entry_of(1), 0)
-    assert [tier.get(("g", key)) is not None for key in "abc"] == [True, False, True]
+        tier.put("g", key, held_of(1))
+    tier.of("g")["a"].used = True
+    tier.put("g", "c", held_of(1))
+    assert held_keys(tier, "g") == ["a", "c"]
+    tier.put("g", "d", held_of(1))
+    assert held_keys(tier, "g") == ["a", "d"] or held_keys(tier, "g") == ["c", "d"], "a had its second chance"
     assert tier.bytes_of("g") == 2 * (1 + ENTRY_OVERHEAD_BYTES)
 
 
+def test_an_eviction_looks_at_a_bounded_number_of_entries() -> None:
+    tier = MemoryTier(max_entries=1000, max_bytes=10**9)
+    for number in range(1000):
+        tier.put("g", str(number), held_of(1))
+        tier.of("g")[str(number)].used = True
+    tier.put("g", "new", held_of(1))
+    assert len(tier) == 1000
+    assert sum(not held.used for held in tier.of("g").values()) == 1 + SECOND_CHANCES
+
+
 def test_memory_is_bounded_by_bytes_and_counts_them_by_group() -> None:
-    tier = MemoryTier(max_entries=1000, max_bytes=10_000)
+    tier = MemoryTier(max_entries=1000, max_bytes=20_000)
     for number in range(50):
-        tier.put((f"g{number % 2}", str(number)), entry_of(1000), number)
-        assert tier.bytes_of("g0") + tier.bytes_of("g1") <= 10_000
+        tier.put(f"g{number % 2}", str(number), held_of(1000))
+        assert tier.bytes_of("g0") + tier.bytes_of("g1") <= 20_000
     held = len(tier)
-    assert held == 10_000 // (1000 + ENTRY_OVERHEAD_BYTES)
-    tier.put(("g0", "giant"), entry_of(20_000), 0)
-    assert tier.get(("g0", "giant")) is None
+    assert held == 20_000 // (1000 + ENTRY_OVERHEAD_BYTES) == len(tier.of("g0")) + len(tier.of("g1"))
+    tier.put("g0", "giant", held_of(30_000))
+    assert "giant" not in tier.of("g0")
     assert len(tier) == held, "what does not fit evicts nobody"
     tier.drop_group("g0")
     assert tier.bytes_of("g0") == 0
-    tier.put(("g1", "49"), entry_of(10), 0)
-    tier.drop(("g1", "49"))
-    tier.drop(("g1", "49"))
+    tier.put("g1", "49", held_of(10))
+    tier.drop("g1", "49")
+    tier.drop("g1", "49")
     assert tier.bytes_of("g1") == len(tier) * (1000 + ENTRY_OVERHEAD_BYTES)
+    tier.clear()
+    assert (len(tier), tier.bytes_of("g1"), tier.of("g1")) == (0, 0, {})
+
+
+def test_the_overhead_of_an_entry_is_what_it_takes() -> None:
+    tier = MemoryTier(max_entries=10**6, max_bytes=10**9)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(5000):
+        tier.put("g", f"key {number}", Held(Entry(bytes([number % 256]) * 1000, 10**12 + number, 10**6), 1e9 + number))
+        tier.of("g")[f"key {number}"].bind(60, 0, 1)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.75 * tier.bytes_of("g") < after - before < 1.1 * tier.bytes_of("g")
 
 
 def test_the_breaker_opens_after_failures_in_a_row_and_closes_by_a_trial() -> None:

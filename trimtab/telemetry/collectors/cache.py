@@ -13,7 +13,7 @@ from trimtab.telemetry.histogram import cumulative
 
 
 class CacheCollector(DescribedCollector):
-    """Requests, writes, TTLs and sizes by group."""
+    """Requests, writes, TTLs, sizes, audits and keys by group."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -44,6 +44,30 @@ class CacheCollector(DescribedCollector):
             ttl.add_metric(labels, ttl_seconds)
             size.add_metric(labels, cache.memory_bytes(group.name))
             l1.add_metric(labels, min(group.l1_seconds, ttl_seconds) if versioned else 0)
-            window.add_metric(labels, 0)
+            window.add_metric(labels, cache.stale_window_seconds(group.name))
             info.add_metric([group.name, str(group.invalidation), ",".join(group.tables)], 1)
-        return [requests, writes, fills, ttl, size, l1, window, info]
+        return [requests, writes, fills, ttl, size, l1, window, info, *self._sampled()]
+
+    def _sampled(self) -> list[Metric]:
+        """The audit and the joint histogram of the keys; of a group without a complete window no keys are shown."""
+        audits = CounterMetricFamily(
+            "trimtab_cache_audit",
+            "Answers from the cache that were made again and compared",
+            labels=["group", "result"],
+        )
+        for audited, count in self._cache.stats.audits.items():
+            audits.add_metric(audited, count)
+        keys = GaugeMetricFamily(
+            "trimtab_cache_keys",
+            "Estimated keys by how often they were read and written in a window, in powers of two",
+            labels=["group", "reads", "writes"],
+        )
+        windows = GaugeMetricFamily("trimtab_cache_keys_window_seconds", "Window of the key counts", labels=["group"])
+        for group in self._cache.groups:
+            histogram = self._cache.key_histogram(group.name)
+            if histogram is None:
+                continue
+            windows.add_metric([group.name], histogram.window_seconds)
+            for (reads, writes), count in sorted(histogram.keys.items()):
+                keys.add_metric([group.name, str(reads), str(writes)], count)
+        return [audits, keys, windows]
