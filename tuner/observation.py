@@ -54,6 +54,9 @@ class CacheTraffic:
     """Lookups of one cache group, of one pod or summed over pods.
 
     `hits_per_second` counts hit, stale and negative answers of any tier; `misses_per_second` what went to the database.
+    `invalidation`: OnWrite where writes invalidate their entries, None where nobody tells. `keys`: distinct ones that
+    were read. `memory_seconds`, `window_seconds`: what an entry may outlive its TTL by, in the process' own tier and
+    while it is made anew. `audited_answers` were compared with the database, `stale_answers` of them differed.
     """
 
     group: str
@@ -62,6 +65,9 @@ class CacheTraffic:
     ttl_seconds: Maybe[float] = Absent("not exported")
     writes_per_second: Maybe[float] = Absent("not exported")
     keys: Maybe[float] = Absent("not exported")
+    invalidation: Maybe[str] = Absent("not exported")
+    memory_seconds: Maybe[float] = Absent("not exported")
+    window_seconds: Maybe[float] = Absent("not exported")
     stale_answers: Maybe[float] = Absent("not audited")
     audited_answers: Maybe[float] = Absent("not audited")
 
@@ -205,9 +211,10 @@ class Observation:
     """Everything one tick saw of one policy's workload.
 
     `time` is when it was read; `interval_seconds` what the rates span; `metrics_age_seconds` the age of the oldest
-    sample among those that every ready pod must have. `api_pods` and `pooler_pods` list every pod that exists
-    according to the Kubernetes API (also starting and terminating ones), whether or not it has metrics;
-    they are absent when the list itself could not be read.
+    sample among those that every ready pod must have. `news`: whether each of them was scraped since the last
+    observation with news; where not, rates and gauges repeat that observation's and are no evidence a second time.
+    `api_pods` and `pooler_pods` list every pod that exists according to the Kubernetes API (also starting and
+    terminating ones), whether or not it has metrics; they are absent when the list itself could not be read.
     """
 
     time: float
@@ -220,6 +227,7 @@ class Observation:
     store: Maybe[Store]
     neighbours: Maybe[tuple[Neighbour, ...]] = ()
     conflicts: tuple[Conflict, ...] = ()
+    news: bool = True
     absences: tuple[Absence, ...] = field(default=())
 
 

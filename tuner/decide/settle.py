@@ -29,7 +29,8 @@ def advance(situation: Situation, memory: Memory) -> tuple[Memory, tuple[Decisio
     if pending is None or situation.problem:
         return memory, ()
     if pending.confirmed_at is not None:
-        pending = replace(pending, ticks_since=pending.ticks_since + 1)
+        # Ticks in which it could have been seen to do harm: one without a new scrape is none.
+        pending = replace(pending, ticks_since=pending.ticks_since + situation.observation.news)
     elif _is_confirmed(situation, pending):
         pending = replace(pending, confirmed_at=situation.now)
     memory = replace(memory, pending=pending)

@@ -44,6 +44,7 @@ def pool_wish(situation: Situation, beliefs: Beliefs, memory: Memory) -> tuple[p
         mix_changed=beliefs.mix_changed_ticks_ago == 0,
         seconds=math.exp(memory.window[-1].log_seconds) if memory.window else None,
         now=situation.now,
+        news=situation.observation.news,
     )
     step = pool.propose(view, beliefs.capacity, memory.pool)
     return step, replace(memory, pool=step.if_not)
@@ -76,7 +77,9 @@ def replicas_wish(situation: Situation, beliefs: Beliefs, memory: Memory) -> tup
         + (replicas.DEFAULT_SECONDS_TO_READY if ready is None else ready)
     )
     cost = replicas.cost_of(situation.ready_apis)
-    return replicas.propose(current, beliefs.arrivals, cost, ahead, memory)
+    wish, counted = replicas.propose(current, beliefs.arrivals, cost, ahead, memory)
+    # Ticks that agree are counted by what was measured in them.
+    return wish, counted if situation.observation.news else memory
 
 
 def ttl_wishes(situation: Situation, beliefs: Beliefs) -> list[Proposal]:

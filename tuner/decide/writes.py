@@ -38,8 +38,12 @@ class ScaleWrite:
 
 
 def writes_for(situation: Situation, moves: Moves) -> tuple[KnobsWrite | None, ScaleWrite | None, tuple[Decision, ...]]:
-    """What to write for the chosen moves, checked against the budget once more."""
-    chosen = moves.chosen if situation.spec.mode is Mode.APPLY else ()
+    """What to write for the chosen moves, checked against the budget once more.
+
+    On an observation without news only safety moves: what else would move on it, moves on the next evidence.
+    """
+    acts = situation.observation.news or any(p.safety for p in moves.chosen)
+    chosen = moves.chosen if situation.spec.mode is Mode.APPLY and acts else ()
     scale = next((ScaleWrite(p.current, p.wanted) for p in chosen if p.knob == REPLICAS), None)
     values = {p.knob: p.wanted for p in chosen if p.knob != REPLICAS}
     if not values:

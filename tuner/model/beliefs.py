@@ -26,11 +26,11 @@ class Beliefs:
 
 
 def learn(beliefs: Beliefs, observation: Observation, max_pods: int) -> Beliefs:
-    """The beliefs after one observation. What is absent teaches nothing; the tick after a move is dropped.
+    """The beliefs after one observation. What is absent or repeated teaches nothing; the tick after a move is dropped.
 
     `max_pods` turns a pod's pool size into the connections over all pods that capacity is keyed by.
     """
-    if isinstance(observation.metrics_age_seconds, Absent):
+    if isinstance(observation.metrics_age_seconds, Absent) or not observation.news:
         return beliefs
     beliefs = _learn_mix(beliefs, observation)
     beliefs = _learn_ttls(beliefs, observation)

@@ -1,12 +1,14 @@
 """One policy's Observation from what the cluster lists and what Prometheus holds.
 
-Keeps one thing between looks: each pod's scrape before, since rates are differences between two scrapes.
+Keeps one thing between looks: each pod's scrape before, since rates are differences between two scrapes. A look has
+news when every ready pod was scraped since the last look that had. Without news that look's numbers are repeated, and
+its scrapes stay the ones before, so that the next news spans all the time since: nothing is lost or counted twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tuner.crds import TuningPolicySpec
 from tuner.observation import Absence, Absent, Acknowledgement, Maybe, Observation, present
@@ -20,7 +22,7 @@ from tuner.workload import Pod, Workload
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """The newest scrape of one pod that was seen, and how its counters grew up to it."""
+    """The scrape of one pod at the last look with news, and how its counters grew up to it."""
 
     scrape: Scrape
     growth: Maybe[Growth]
@@ -38,33 +40,38 @@ class Observer:
         stale_after = spec.prometheus.stale_after_seconds
         longest = max(4.0 * spec.behavior.tick_seconds, float(stale_after))
         tracks: dict[str, _Track] = {}
+        api_pods, pooler_pods = workload.api_pods, workload.pooler_pods
+        newest = {
+            pod.uid: _newest((pod.namespace, pod.name), _own(pod, look.pods), stale_after)
+            for pod in _all(api_pods, pooler_pods)
+        }
+        ready = {pod.uid for pod in _all(api_pods, pooler_pods) if pod.ready and not pod.terminating}
+        news = all(_is_new(self._tracks.get(uid), scrape) for uid, scrape in newest.items() if uid in ready)
 
-        def measure(identity: str, key: PodKey, scrapes: Maybe[dict[PodKey, Scrape]]) -> Measured:
-            measured, track = _measure(self._tracks.get(identity), key, scrapes, stale_after, longest)
+        def measure(identity: str, scrape: Maybe[Scrape]) -> Measured:
+            measured, track = _measure(self._tracks.get(identity), scrape, longest, news)
             if track is not None:
                 tracks[identity] = track
             return measured
 
         objective = spec.objective.latency_milliseconds / 1000
-        api_pods, pooler_pods = workload.api_pods, workload.pooler_pods
-        measured_pods = {
-            pod.uid: measure(pod.uid, (pod.namespace, pod.name), _own(pod, look.pods))
-            for pod in _all(api_pods, pooler_pods)
-        }
+        measured_pods = {uid: measure(uid, scrape) for uid, scrape in newest.items()}
         confirmed = {
-            pod.uid: _latest(direct.get(pod.uid), acknowledgement(pod, measured_pods[pod.uid].scrape))
+            pod.uid: _latest(direct.get(pod.uid), acknowledgement(pod, newest[pod.uid]))
             for pod in _all(api_pods, pooler_pods)
         }
         exporters: Maybe[list[Measured]] = look.databases if isinstance(look.databases, Absent) else [
-            measure(f"exporter {key}", key, look.databases)
+            # The newest limits count at once; only what is learned from waits for news.
+            replace(measure(f"exporter {key}", scrape), scrape=scrape)
             for key in sorted(look.databases) if key[0] == workload.namespace
+            for scrape in (_newest(key, look.databases, stale_after),)
         ]  # fmt: skip
         # What cannot be seen now keeps its last scrape, so that the next one is compared with it.
         alive = {pod.uid for pod in _all(api_pods, pooler_pods)}
         kept = {k: t for k, t in self._tracks.items() if k in alive or k.startswith("exporter")}
-        newest = max((track.scrape.time for track in tracks.values()), default=0.0)
+        latest = max((track.scrape.time for track in tracks.values()), default=0.0)
         # One that is older than any difference may span belongs to an exporter that is gone.
-        self._tracks = {k: t for k, t in (kept | tracks).items() if newest - t.scrape.time <= longest}
+        self._tracks = {k: t for k, t in (kept | tracks).items() if latest - t.scrape.time <= longest}
         return Observation(
             time=now,
             interval_seconds=_interval(measured_pods.values()) or float(spec.behavior.tick_seconds),
@@ -80,24 +87,36 @@ class Observer:
             store=workload.store,
             neighbours=workload.neighbours,
             conflicts=workload.conflicts,
+            news=news,
             absences=_absences(workload, look, measured_pods),
         )  # fmt: skip
 
 
-def _measure(
-    before: _Track | None, key: PodKey, scrapes: Maybe[dict[PodKey, Scrape]], stale_after: float, longest: float
-) -> tuple[Measured, _Track | None]:
+def _newest(key: PodKey, scrapes: Maybe[dict[PodKey, Scrape]], stale_after: float) -> Maybe[Scrape]:
     if isinstance(scrapes, Absent):
-        return Measured(scrapes, scrapes, scrapes), None
+        return scrapes
     scrape = scrapes.get(key)
     if scrape is None:
-        missing = Absent("Prometheus has no series of this pod: is it scraped, and do spec.prometheus.labels fit?")
-        return Measured(missing, missing, missing), None
+        return Absent("Prometheus has no series of this pod: is it scraped, and do spec.prometheus.labels fit?")
     if scrape.age_seconds > stale_after:
-        stale = Absent(f"its newest scrape is {scrape.age_seconds:.0f} s old")
-        return Measured(stale, stale, stale), None
+        return Absent(f"its newest scrape is {scrape.age_seconds:.0f} s old")
+    return scrape
+
+
+def _is_new(before: _Track | None, newest: Maybe[Scrape]) -> bool:
+    """Whether this pod holds up no news: it was scraped again, or there is nothing of it to wait for."""
+    return before is None or isinstance(newest, Absent) or newest.time > before.scrape.time
+
+
+def _measure(
+    before: _Track | None, scrape: Maybe[Scrape], longest: float, news: bool
+) -> tuple[Measured, _Track | None]:
+    if isinstance(scrape, Absent):
+        return Measured(scrape, scrape, scrape), None
+    if before is not None and not news:
+        return Measured(before.scrape, before.growth, before.growth), before
     if before is not None and scrape.time <= before.scrape.time:
-        # The same scrape as at the last look: its rates still hold, but nothing was counted anew.
+        # Of a pod that news do not wait for. Its rates still hold, but nothing was counted anew.
         return Measured(scrape, before.growth, Absent("no new scrape since the last look")), before
     grown = growth(before.scrape if before else None, scrape, longest)
     return Measured(scrape, grown, grown), _Track(scrape, grown)

@@ -43,6 +43,8 @@ def during(view: PoolView, capacity: Capacity, memory: PoolMemory, probe: Probe)
         return PoolStep(stay(KNOB, view.size, Reason.DEGRADED, message), ended)
     if isinstance(view.sample, Absent):
         return PoolStep(stay(KNOB, view.size, Reason.PROBING, f"trying {probe.size}: {view.sample.reason}"), memory)
+    if not view.news:
+        return PoolStep(_trying(view, probe), memory)
     # Judged by ticks of one kind: those with a queue, or those without one in a row.
     same = view.sample.saturated == (probe.quiet_ticks == 0) or probe.ticks == 0
     probe = replace(
@@ -53,6 +55,10 @@ def during(view: PoolView, capacity: Capacity, memory: PoolMemory, probe: Probe)
     )
     memory = replace(memory, probe=probe)
     return _judge_up(view, capacity, memory, probe) if probe.upward else _judge_down(view, capacity, memory, probe)
+
+
+def _trying(view: PoolView, probe: Probe) -> Proposal:
+    return stay(KNOB, view.size, Reason.PROBING, f"trying {probe.size} connections instead of {probe.base}")
 
 
 def _threshold(probe: Probe) -> float:
@@ -68,7 +74,7 @@ def _gain(probe: Probe) -> float:
 
 
 def _judge_up(view: PoolView, capacity: Capacity, memory: PoolMemory, probe: Probe) -> PoolStep:
-    trying = stay(KNOB, view.size, Reason.PROBING, f"trying {probe.size} connections instead of {probe.base}")
+    trying = _trying(view, probe)
     gain = _gain(probe)
     if probe.quiet_ticks:
         return PoolStep(trying, memory) if probe.quiet_ticks < PROBE_TICKS else _quiet(view, capacity, memory, probe)
@@ -106,7 +112,7 @@ def _once_more(view: PoolView, memory: PoolMemory, probe: Probe, message: str) -
 
 
 def _judge_down(view: PoolView, capacity: Capacity, memory: PoolMemory, probe: Probe) -> PoolStep:
-    trying = stay(KNOB, view.size, Reason.PROBING, f"trying {probe.size} connections instead of {probe.base}")
+    trying = _trying(view, probe)
     if len(probe.rates) < PROBE_TICKS:
         return PoolStep(trying, memory)
     if probe.saturated and probe.quiet_ticks:

@@ -14,7 +14,7 @@ from tuner.observation import Absent
 
 def propose(view: PoolView, capacity: Capacity, memory: PoolMemory) -> PoolStep:
     """The next move of the pool, or why it stays."""
-    if view.mix_changed:
+    if view.mix_changed and view.news:
         memory = replace(memory, up_blocked_until=0.0, down_blocked_until=0.0, up_failures=0, down_failures=0)
     memory = _count(view, memory)
     if memory.probe is not None:
@@ -23,7 +23,7 @@ def propose(view: PoolView, capacity: Capacity, memory: PoolMemory) -> PoolStep:
 
 
 def _count(view: PoolView, memory: PoolMemory) -> PoolMemory:
-    if isinstance(view.sample, Absent):
+    if isinstance(view.sample, Absent) or not view.news:
         return memory
     crowded = not isinstance(view.executing, Absent) and view.executing >= BUSY_ENOUGH
     troubled = view.violated and crowded and not view.sample.saturated

@@ -35,7 +35,7 @@ class PoolView:
 
     `low` and `high`: bounds and budget, in whole units. `sample` is absent while a move is under way and in the tick
     after it. `executing`: mean number of servers executing queries. `seconds`: mean W + H. `violated`: the objective
-    is not met.
+    is not met. `news`: whether any of it was measured since the last look; it is not counted or judged twice.
     """
 
     size: int
@@ -50,6 +50,7 @@ class PoolView:
     mix_changed: bool
     seconds: float | None
     now: float
+    news: bool = True
 
 
 @dataclass(frozen=True, slots=True)
