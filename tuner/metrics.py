@@ -31,9 +31,11 @@ class TunerMetrics:
         )
         self.rollbacks = Counter("trimtab_rollbacks", "Moves taken back", registry=registry)
         self.prediction_error = Gauge(
-            "trimtab_prediction_error_ratio", "Observed / predicted - 1 of the last judged move", ["knob"],
+            "trimtab_prediction_error_ratio",
+            "Observed / predicted - 1 of the last judged move",
+            [*OF_POLICY, "knob"],
             registry=registry,
-        )  # fmt: skip
+        )
         self.prometheus_errors = Counter(
             "trimtab_prometheus_errors", "Queries without a usable answer", ["reason"], registry=registry
         )
@@ -50,11 +52,13 @@ class TunerMetrics:
                 self.knob_value.labels(*labels, view.name).set(view.current)
             if view.recommended is not None:
                 self.knob_recommended.labels(*labels, view.name).set(view.recommended)
+        for knob, error in plan.errors:
+            self.prediction_error.labels(*labels, knob).set(error)
         if plan.budget is not None:
             for kind in ("max_connections", "reserved", "allocatable", "committed", "worst_case"):
                 self.budget.labels(*labels, kind).set(getattr(plan.budget, kind))
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop the series of a policy that is gone."""
-        for gauge in (self.last_tick, self.knob_value, self.knob_recommended, self.budget):
+        for gauge in (self.last_tick, self.knob_value, self.knob_recommended, self.budget, self.prediction_error):
             gauge.remove_by_labels({"policy_namespace": namespace, "policy": name})

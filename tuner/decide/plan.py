@@ -20,6 +20,7 @@ from tuner.decide.inforce import confirmed
 from tuner.decide.knobs import POOL, REPLICAS, current_values
 from tuner.decide.memory import LastGood, Memory, Pending, PoolMemory, Quarantine
 from tuner.decide.moves import Moves, propose
+from tuner.decide.observed import being_judged, prediction_errors
 from tuner.decide.pool import failed
 from tuner.decide.proposal import Proposal
 from tuner.decide.regression import block_of, watched
@@ -36,8 +37,8 @@ class Plan:
     """Everything that follows from one observation.
 
     `decisions` are the moves that `write` and `scale` carry out (none in Observe and Recommend); `judged` are earlier
-    ones whose outcome is now known. `memory` is what to remember if nothing is executed, `pool_if_done` the probing
-    law's part of it once the pool has been written.
+    ones whose outcome is now known, `errors` those of their predictions by knob (observed/predicted - 1). `memory` is
+    what to remember if nothing is executed, `pool_if_done` the probing law's part of it once the pool has been written.
     """
 
     policy: str
@@ -54,6 +55,7 @@ class Plan:
     memory: Memory
     pool_if_done: PoolMemory | None = None
     quarantine_seconds: int = 0
+    errors: tuple[tuple[str, float], ...] = ()
 
 
 def decide(policy: TuningPolicy, observation: Observation, beliefs: Beliefs, memory: Memory, now: float) -> Plan:
@@ -82,6 +84,7 @@ def decide(policy: TuningPolicy, observation: Observation, beliefs: Beliefs, mem
         memory=memory.bounded(),
         pool_if_done=_pool_if_done(moves),
         quarantine_seconds=situation.spec.rollback.quarantine_seconds,
+        errors=prediction_errors(situation, beliefs, memory, being_judged(memory, judged)),
     )
 
 
@@ -134,6 +137,8 @@ def _remember(situation: Situation, memory: Memory) -> Memory:
     if situation.problem:
         return memory
     memory = replace(memory, last_fresh=situation.now)
+    if not situation.observation.news:
+        return memory
     memory = watched(memory, block_of(situation.ready_poolers, situation.ready_apis, situation.now))
     settled = memory.pending is None or memory.pending.judged
     if situation.bad is not None and not situation.violated and settled:

@@ -63,6 +63,16 @@ def moving(*decisions: Decision, now: float = NOW) -> Plan:
     )
 
 
+def test_the_error_of_a_prediction_is_a_series_that_goes_with_its_policy(registry: CollectorRegistry) -> None:
+    metrics = TunerMetrics(registry)
+    plan = replace(decide(policy(), observation(), Beliefs(), Memory(), NOW), errors=(("replicas", -0.25),))
+    metrics.record(policy(), plan, NOW)
+    labels = {"policy_namespace": "catalog", "policy": "catalog", "knob": "replicas"}
+    assert registry.get_sample_value("trimtab_prediction_error_ratio", labels) == -0.25
+    metrics.forget("catalog", "catalog")
+    assert registry.get_sample_value("trimtab_prediction_error_ratio", labels) is None
+
+
 def move(knob: str, reason: Reason = Reason.DEMAND, before: int = 1, after: int = 2) -> Decision:
     return Decision(NOW, knob, before, after, reason, "because")
 
