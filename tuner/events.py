@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from tuner.crds import ConditionType, TuningPolicyStatus
+from tuner.decide.conditions import UNREADABLE_PAUSE
 
 
 class EventReason(StrEnum):
@@ -42,6 +43,8 @@ class EventReason(StrEnum):
     """More connections are charged than there are to give."""
     BUDGET_RESTORED = "BudgetRestored"
     """The charge fits again."""
+    PAUSE_UNREADABLE = "PauseUnreadable"
+    """The annotation that says until when the policy is paused is no time; the policy is paused until it is mended."""
     FALLBACK_STARTED = "FallbackStarted"
     """Measurements were away for long; only moves that cannot raise the worst case are made."""
     FALLBACK_ENDED = "FallbackEnded"
@@ -58,6 +61,7 @@ WARNINGS = {
     EventReason.METRICS_LOST,
     EventReason.CONFLICT,
     EventReason.BUDGET_EXCEEDED,
+    EventReason.PAUSE_UNREADABLE,
     EventReason.FALLBACK_STARTED,
 }
 
@@ -79,6 +83,9 @@ def news(before: TuningPolicyStatus, after: TuningPolicyStatus) -> Iterator[tupl
         if condition.type is ConditionType.READY:
             if condition.reason.endswith("Unavailable") and (old is None or old.reason != condition.reason):
                 yield EventReason.TARGET_UNAVAILABLE, condition.message
+        elif condition.type is ConditionType.PAUSED:
+            if condition.reason == UNREADABLE_PAUSE and (old is None or old.reason != UNREADABLE_PAUSE):
+                yield EventReason.PAUSE_UNREADABLE, condition.message
         elif condition.type in OF_CONDITION and condition.status not in ("Unknown", old_status):
             when_true, when_false = OF_CONDITION[condition.type]
             event = when_true if condition.status == "True" else when_false

@@ -12,6 +12,9 @@ from tuner.decide.moves import Moves
 from tuner.decide.situation import Situation
 from tuner.observation import present
 
+UNREADABLE_PAUSE = "UnreadablePause"
+"""Reason of the condition Paused where the time until when cannot be read."""
+
 
 def budget_view(situation: Situation) -> BudgetView | None:
     """The budget as status shows it; None while it is not known. committed: the newest document that every existing
@@ -40,7 +43,7 @@ def conditions(situation: Situation, moves: Moves, memory: Memory) -> tuple[Cond
         _limited(moves),
         _conflicted(situation),
         _fallback(situation, memory),
-        _yes_no(ConditionType.PAUSED, situation.paused, ("Paused", "nothing is changed"), ("Running", "")),
+        _paused(situation),
         _rolled_back(situation, memory),
     )
 
@@ -48,6 +51,12 @@ def conditions(situation: Situation, moves: Moves, memory: Memory) -> tuple[Cond
 def _yes_no(kind: ConditionType, holds: bool, yes: tuple[str, str], no: tuple[str, str]) -> Condition:
     reason, message = yes if holds else no
     return Condition(kind, "True" if holds else "False", reason, message)
+
+
+def _paused(situation: Situation) -> Condition:
+    if situation.unreadable_pause:
+        return Condition(ConditionType.PAUSED, "True", UNREADABLE_PAUSE, situation.unreadable_pause)
+    return _yes_no(ConditionType.PAUSED, situation.paused, ("Paused", "nothing is changed"), ("Running", ""))
 
 
 def _ready(situation: Situation) -> Condition:

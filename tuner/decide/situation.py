@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from trimtab.knobs.document import KnobsDocument
 from tuner.crds.policy import TuningPolicySpec
@@ -42,7 +42,8 @@ class Budget:
 @dataclass(frozen=True, slots=True)
 class Situation:
     """`problem`: why nothing may be decided on this observation ("" when it may); `metrics_only`: it is only that
-    measurements are missing, so that the fallback may act. `api_pods`, `pooler_pods`: all that exist."""
+    measurements are missing, so that the fallback may act. `unreadable_pause`: what is wrong with the annotation that
+    says until when it is paused, "" where nothing is. `api_pods`, `pooler_pods`: all that exist."""
 
     policy: str
     spec: TuningPolicySpec
@@ -51,6 +52,7 @@ class Situation:
     problem: str
     metrics_only: bool
     paused: bool
+    unreadable_pause: str
     store: Store | None
     api_pods: tuple[ApiPod, ...]
     pooler_pods: tuple[PoolerPod, ...]
@@ -103,6 +105,7 @@ def survey(policy: TuningPolicy, observation: Observation, beliefs: Beliefs, mem
         above = pool.blocked_above(size, values.unit, beliefs.capacity, memory.pool, now)
         evidence = bottleneck.Evidence(ready_poolers if spec.pooler else None, ready_apis, sample, size, above)
         verdict = bottleneck.judge(evidence, beliefs)
+    until, unreadable_pause = _paused_until(policy)
     return Situation(
         policy=policy.metadata.name,
         spec=spec,
@@ -110,7 +113,8 @@ def survey(policy: TuningPolicy, observation: Observation, beliefs: Beliefs, mem
         now=now,
         problem=problem,
         metrics_only=metrics_only,
-        paused=spec.paused or now < _paused_until(policy),
+        paused=spec.paused or now < until or bool(unreadable_pause),
+        unreadable_pause=unreadable_pause,
         store=store,
         api_pods=apis,
         pooler_pods=poolers,
@@ -123,12 +127,22 @@ def survey(policy: TuningPolicy, observation: Observation, beliefs: Beliefs, mem
     )
 
 
-def _paused_until(policy: TuningPolicy) -> float:
-    text = policy.metadata.annotations.get(PAUSED_UNTIL, "")
+def _paused_until(policy: TuningPolicy) -> tuple[float, str]:
+    """The end of the pause in seconds since the epoch, 0 without one; and what is wrong with it.
+
+    Who writes the annotation wants a pause: one that cannot be read holds until it is mended. Without a zone: UTC.
+    """
+    text = policy.metadata.annotations.get(PAUSED_UNTIL)
+    if text is None:
+        return 0.0, ""
     try:
-        return datetime.fromisoformat(text).timestamp() if text else 0.0
-    except ValueError:
-        return 0.0
+        until = datetime.fromisoformat(text.strip())
+        return (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp(), ""
+    except (ValueError, OverflowError):
+        return 0.0, (
+            f"the annotation {PAUSED_UNTIL} is {text[:64]!r}, which is no time: write it like 2030-01-01T08:00:00Z, "
+            "or remove it; until then nothing is changed"
+        )
 
 
 def _problem(

@@ -75,6 +75,11 @@ def test_observe_gives_verdict_and_capacity_only() -> None:
 HOLDS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "paused": ({}, {"paused": True}, "the policy is paused"),
     "paused until": ({}, {"annotations": {"trimtab.dev/paused-until": "1970-01-20T00:00:00+00:00"}}, "paused"),
+    "paused until nobody can read when": (
+        {}, {"annotations": {"trimtab.dev/paused-until": "tomorrow"}}, "'tomorrow', which is no time",
+    ),
+    "paused until nothing": ({}, {"annotations": {"trimtab.dev/paused-until": ""}}, "'', which is no time"),
+    "paused until, in UTC": ({}, {"annotations": {"trimtab.dev/paused-until": "1970-01-12T13:46:41"}}, "paused"),
     "frozen": ({}, {"behavior": {"freeze": [{"schedule": "* * * * *", "durationSeconds": 60}]}}, "freeze window"),
     "old": ({"metrics_age_seconds": 46.0}, {}, "46 s old"),
     "no metrics": ({"metrics_age_seconds": Absent("timeout")}, {}, "timeout"),
@@ -111,6 +116,11 @@ def test_conditions_are_always_all_there() -> None:
     old = plan(observation(**(CROWDED | {"metrics_age_seconds": 99.0})))
     assert condition(old, ConditionType.METRICS_AVAILABLE) == "False"
     assert condition(old, ConditionType.READY) == "False"
+
+
+def test_a_pause_that_is_over_is_none() -> None:
+    over = policy(annotations={"trimtab.dev/paused-until": "1970-01-12T13:46:39"})  # a second before the look
+    assert plan(observation(**CROWDED), by=over).write is not None
 
 
 def test_a_bound_that_holds_a_knob_is_said() -> None:

@@ -81,6 +81,15 @@ def test_a_policy_that_begins_without_metrics_says_so() -> None:
     ]
 
 
+def test_a_pause_that_cannot_be_read_is_an_event_once() -> None:
+    unread = Condition(ConditionType.PAUSED, "True", "UnreadablePause", "'tomorrow' is no time")
+    paused = status(policy(), 1.0, unread)
+    assert list(news(TuningPolicyStatus(), paused)) == [(EventReason.PAUSE_UNREADABLE, unread.message)]
+    assert list(news(paused, status(policy(paused), 2.0, unread))) == []
+    plain = Condition(ConditionType.PAUSED, "True", "Paused", "nothing is changed")
+    assert list(news(paused, status(policy(paused), 3.0, plain))) == []
+
+
 def test_replicas_that_changed_by_themselves_were_changed_by_a_hand() -> None:
     hand = Hand().seeing(2, 10.0)
     assert hand == Hand(2, None)
