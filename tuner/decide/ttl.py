@@ -1,12 +1,15 @@
 """TTL of a cache group: as long as staleness allows, raised only while the database has something to gain.
 
-Formula: predicted staleness = mu T/2, mu = writes per second and key; T_stale = 2 eps/mu, eps = maxStalePercent/100;
-         T <= min(T_stale, maxSeconds); up x2 while the prediction is below half the limit, else +20%, at least 1 s;
-         down at once. The limit is broken when the lower 95% Wilson bound of the audited share exceeds it.
+Formula: mu = writes per second and key, eps = maxStalePercent/100, beyond = in-process TTL + stale window.
+         Groups that no write invalidates: staleness = mu (T + beyond)/2, T_stale = 2 eps/mu - beyond.
+         Groups invalidated on write: an entry is stale for delta after a write, whatever T: staleness = mu delta;
+         no T_stale while that is below eps, else the least T.
+         T <= min(T_stale, maxSeconds); up x2 while the staleness predicted is below half the limit, else +20%, at
+         least 1 s; down at once. The limit is broken when the lower 95% Wilson bound of the audited share exceeds it.
 Units:   seconds; shares of 1.
-Regime:  raised only while the database is at least half busy, and for groups with misses worth saving. This first
-         version takes every write as one that makes entries stale (no credit for invalidation), so T_stale is on the
-         safe side; where writes are not exported only maxSeconds bounds it.
+Regime:  raised only while the database is at least half busy, and for groups with misses worth saving. Writes that do
+         not pass through the service, and invalidations that are lost, are not predicted: there the audit alone bounds
+         T, and where nothing is audited maxSeconds. A limit of 100% is none (mu T/2 is a share only while it is small).
 Source:  CONTROL.md, TTL; E. B. Wilson 1927 for the bound.
 """
 
@@ -23,6 +26,8 @@ from tuner.model.cache import MIN_LOOKUPS, GroupBelief
 BUSY = 0.5
 WORTH_SAVING = 0.02
 MIN_AUDITS = 30
+DELTA_SECONDS = 0.02
+"""From a write to its entry being gone (CONTROL.md; measured there)."""
 Z_95 = 1.96
 
 
@@ -37,11 +42,20 @@ def wilson_lower(stale: float, audited: float) -> float:
     return max(0.0, (centre - spread) / (1 + square / audited))
 
 
-def longest(limits: CacheTTL, writes_per_key: float | None) -> int:
+def predicted_staleness(belief: GroupBelief, ttl_seconds: float) -> float:
+    """Share of the answers that are stale at that TTL, by the formula above; 0 where writes by key are unknown."""
+    mu = belief.writes_per_key or 0.0
+    return mu * (DELTA_SECONDS if belief.invalidated_on_write else (ttl_seconds + belief.beyond_seconds) / 2)
+
+
+def longest(limits: CacheTTL, belief: GroupBelief) -> int:
     """min(T_stale, maxSeconds) in whole seconds, never below minSeconds."""
-    if writes_per_key is None or writes_per_key <= 0:
+    mu, allowed = belief.writes_per_key or 0.0, limits.max_stale_percent / 100
+    if mu <= 0 or allowed >= 1:
         return limits.max_seconds
-    stale_after = 2 * (limits.max_stale_percent / 100) / writes_per_key
+    if belief.invalidated_on_write:
+        return limits.max_seconds if predicted_staleness(belief, limits.max_seconds) < allowed else limits.min_seconds
+    stale_after = 2 * allowed / mu - belief.beyond_seconds
     return max(limits.min_seconds, min(limits.max_seconds, math.floor(stale_after)))
 
 
@@ -64,7 +78,7 @@ def propose(current: int, limits: CacheTTL, belief: GroupBelief | None, busy: fl
         )
         wanted = max(limits.min_seconds, current // 2)
         return Proposal(knob, current, wanted, Reason.STALENESS_LIMIT, message, safety=True)
-    most = longest(limits, belief.writes_per_key)
+    most = longest(limits, belief)
     if most < current:
         message = f"entries older than {most} s are stale too often at the present writes"
         return Proposal(knob, current, most, Reason.STALENESS_LIMIT, message, safety=True)
@@ -81,8 +95,8 @@ def propose(current: int, limits: CacheTTL, belief: GroupBelief | None, busy: fl
         )
     if belief.lookups_per_second < MIN_LOOKUPS or 1 - belief.hit_ratio < WORTH_SAVING:
         return stay(knob, current, Reason.STEADY, f"{100 * belief.hit_ratio:.0f}% of the lookups hit already")
-    mu = belief.writes_per_key or 0.0
-    factor = 2.0 if mu * current / 2 < allowed / 2 or mu == 0 else 1.2
+    staleness = predicted_staleness(belief, current)
+    factor = 2.0 if allowed >= 1 or staleness < allowed / 2 or staleness == 0 else 1.2
     wanted = min(most, max(current + 1, math.floor(factor * current)))
     message = (
         f"the database is {100 * busy:.0f}% busy and {belief.misses_per_second:.1f} lookups/s of {limits.group} miss "

@@ -1,10 +1,11 @@
 """Cache groups: hit ratio, and the writes a key sees, each as an exponential mean of rates.
 
-Formula: hit ratio = hits/(hits + misses); mu = writes per second and key of the group, an upper bound of the rate that
-         makes an entry stale where writes also invalidate.
-Units:   lookups/s, 1/s.
-Regime:  groups with fewer than MIN_LOOKUPS lookups/s are not judged. mu weighted by hits per key needs the sampled
-         histogram `trimtab_cache_keys`, which this first version does not read.
+Formula: hit ratio = hits/(hits + misses); mu = writes per second/keys read, the mean over the keys of a group;
+         beyond = in-process TTL + stale window, the seconds that an entry may outlive its TTL by.
+Units:   lookups/s, 1/s, s.
+Regime:  groups with fewer than MIN_LOOKUPS lookups/s are not judged. mu weighted by hits per key needs the joint
+         histogram that `trimtab_cache_keys` sums up to; this version reads the sum. Pods that differ, as in a rollout,
+         count as the most careful of them: invalidated on write only where every pod says so, the longest beyond.
 Source:  CONTROL.md, TTL.
 """
 
@@ -18,6 +19,8 @@ WEIGHT = 0.3
 MIN_LOOKUPS = 0.5
 MAX_GROUPS = 32
 MAX_AUDITS = 1e6
+ON_WRITE = "OnWrite"
+"""Label `invalidation` of a group whose writes invalidate their entries at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class GroupBelief:
     writes_per_key: float | None = None
     stale: float = 0.0
     audited: float = 0.0
+    invalidated_on_write: bool = False
+    beyond_seconds: float = 0.0
 
     @property
     def lookups_per_second(self) -> float:
@@ -65,8 +70,10 @@ def _learn(old: GroupBelief | None, group: str, parts: list[CacheTraffic], inter
     per_key = writes / keys if keys > 0 else None
     stale = sum(present(part.stale_answers) or 0.0 for part in parts)
     audited = sum(present(part.audited_answers) or 0.0 for part in parts)
+    on_write = all(present(part.invalidation) == ON_WRITE for part in parts)
+    beyond = max((present(part.memory_seconds) or 0.0) + (present(part.window_seconds) or 0.0) for part in parts)
     if old is None:
-        return GroupBelief(group, hits, misses, per_key, stale, audited)
+        return GroupBelief(group, hits, misses, per_key, stale, audited, on_write, beyond)
     # Audits are forgotten with a time constant of 10 minutes, the window that the limit is judged over.
     keep = max(0.0, 1 - interval_seconds / 600)
     return GroupBelief(
@@ -76,6 +83,8 @@ def _learn(old: GroupBelief | None, group: str, parts: list[CacheTraffic], inter
         writes_per_key=_mean(old.writes_per_key, per_key),
         stale=min(MAX_AUDITS, keep * old.stale + stale),
         audited=min(MAX_AUDITS, keep * old.audited + audited),
+        invalidated_on_write=on_write,
+        beyond_seconds=beyond,
     )
 
 

@@ -20,8 +20,11 @@ from tuner.observe.scrapes import Growth, Scrape
 from tuner.workload import Pod
 
 KNOBS_INFO = "trimtab_knobs_info"
+GROUP_INFO = "trimtab_cache_group_info"
 SERVED_FROM_CACHE = {"hit", "stale", "negative"}
 WENT_TO_DATABASE = {"miss", "error"}
+AUDITED = {"fresh", "stale"}
+"""Results of an audit that says something; `error` is one that could not be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,7 @@ def _group(group: str, measured: Measured, growth: Growth) -> CacheTraffic:
     if isinstance(since, Absent):
         audited = stale = since
     else:
-        audited = since.total("trimtab_cache_audit_total", lambda labels: labels.get("group") == group)
+        audited = since.total("trimtab_cache_audit_total", of(AUDITED))
         stale = since.total("trimtab_cache_audit_total", of({"stale"}))
     writes = growth.rate("trimtab_cache_writes_total", lambda labels: labels.get("group") == group)
     return CacheTraffic(
@@ -210,9 +213,20 @@ def _group(group: str, measured: Measured, growth: Growth) -> CacheTraffic:
         ttl_seconds=_of_group(measured.by_label("trimtab_cache_ttl_seconds", "group"), group),
         writes_per_second=writes,
         keys=_of_group(measured.by_label("trimtab_cache_keys", "group"), group),
+        invalidation=_invalidation(measured.scrape, group),
+        memory_seconds=_of_group(measured.by_label("trimtab_cache_l1_ttl_seconds", "group"), group),
+        window_seconds=_of_group(measured.by_label("trimtab_cache_stale_window_seconds", "group"), group),
         stale_answers=stale,
         audited_answers=audited,
     )
+
+
+def _invalidation(scrape: Maybe[Scrape], group: str) -> Maybe[str]:
+    if isinstance(scrape, Absent):
+        return scrape
+    said = [dict(labels) for (name, labels), value in scrape.values.items() if name == GROUP_INFO and value > 0]
+    found = {labels.get("invalidation", "") for labels in said if labels.get("group") == group}
+    return found.pop() if len(found) == 1 else Absent(f"{GROUP_INFO} is missing or says several things")
 
 
 def _last_tier(growth: Growth, group: str) -> str | None:

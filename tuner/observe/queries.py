@@ -73,6 +73,10 @@ API_POD = (
     _counter("trimtab_cache_writes_total", "writes", "writes that invalidate", NO_TTL, "group"),
     _gauge("trimtab_cache_ttl_seconds", "s", "TTL in force", NO_TTL, "group"),
     _gauge("trimtab_cache_keys", "keys", "keys of the group that were read", "writes by key are unknown", "group"),
+    Series("trimtab_cache_group_info", Kind.INFO, "1", "how the group learns of writes",
+           "every write counts as one that makes entries stale", ("group", "invalidation")),
+    _gauge("trimtab_cache_l1_ttl_seconds", "s", "longest life in memory beyond the TTL", "there is none", "group"),
+    _gauge("trimtab_cache_stale_window_seconds", "s", "served beyond the TTL", "there is none", "group"),
     _counter("trimtab_cache_audit_total", "answers", "cached answers read again", "staleness is predicted only",
              "group", "result"),
 )  # fmt: skip

@@ -45,8 +45,12 @@ class Scrape:
         return Absent(f"{name} is {value}") if not math.isfinite(value) else value
 
     def by_label(self, name: str, label: str) -> Maybe[dict[str, float]]:
-        """The values of a series by one of its labels."""
-        found = {dict(labels).get(label, ""): value for (n, labels), value in self.values.items() if n == name}
+        """The values of a series by one of its labels, summed over its others."""
+        found: dict[str, float] = {}
+        for (n, labels), value in self.values.items():
+            if n == name:
+                key = dict(labels).get(label, "")
+                found[key] = found.get(key, 0.0) + value
         if not found:
             return Absent(f"{name} is missing")
         if not all(map(math.isfinite, found.values())):

@@ -105,7 +105,7 @@ def test_ttl_doubles_only_while_the_database_is_half_busy() -> None:
 def test_near_the_staleness_limit_it_goes_by_20_percent_at_least_a_second() -> None:
     # mu = 0.001: T_stale = 2 x 0.01/0.001 = 20 s; half the limit is predicted at 10 s.
     written = replace(MISSES, writes_per_key=0.001)
-    assert ttl.longest(LIMITS, 0.001) == 20
+    assert ttl.longest(LIMITS, written) == 20
     assert ttl.propose(8, LIMITS, written, busy=1.0).wanted == 16
     assert ttl.propose(10, LIMITS, written, busy=1.0).wanted == 12
     assert ttl.propose(19, LIMITS, written, busy=1.0).wanted == 20
@@ -119,6 +119,32 @@ def test_downward_at_once_when_limit_or_writes_or_audit_say_so() -> None:
     audited = ttl.propose(100, LIMITS, replace(MISSES, stale=30, audited=500), busy=0.0)
     assert (audited.wanted, audited.reason) == (50, Reason.STALENESS_LIMIT)
     assert not ttl.propose(100, LIMITS, replace(MISSES, stale=1, audited=40), busy=0.0).moves, "too few audits"
+
+
+def test_writes_that_invalidate_do_not_hold_a_ttl_down() -> None:
+    # 0.1 writes/s and key: T_stale would be 0.2 s; but an entry is stale for 20 ms a write, a share of 0.002.
+    written = replace(MISSES, writes_per_key=0.1)
+    on_write = replace(written, invalidated_on_write=True)
+    assert ttl.propose(30, LIMITS, written, busy=1.0).wanted == 1
+    assert ttl.longest(LIMITS, on_write) == 600
+    assert ttl.propose(30, LIMITS, on_write, busy=1.0).wanted == 60
+    assert ttl.longest(LIMITS, replace(on_write, writes_per_key=0.6)) == 1, "0.6 x 20 ms are more than 1%"
+    audited = ttl.propose(30, LIMITS, replace(on_write, stale=30, audited=500), busy=1.0)
+    assert (audited.wanted, audited.reason) == (15, Reason.STALENESS_LIMIT), "writes from outside show in the audit"
+
+
+def test_memory_tier_and_stale_window_take_their_part_of_the_ttl() -> None:
+    written = replace(MISSES, writes_per_key=0.001, beyond_seconds=6.0)
+    assert ttl.longest(LIMITS, written) == 14
+    assert ttl.propose(20, LIMITS, written, busy=1.0).wanted == 14
+    assert ttl.predicted_staleness(written, 14) == pytest.approx(0.01)
+    assert ttl.longest(LIMITS, replace(written, invalidated_on_write=True)) == 600
+
+
+def test_a_limit_of_100_percent_is_no_limit() -> None:
+    anything = LIMITS.model_copy(update={"max_stale_percent": 100})
+    assert ttl.longest(anything, replace(MISSES, writes_per_key=5.0)) == 600
+    assert ttl.propose(8, anything, replace(MISSES, writes_per_key=5.0), busy=1.0).wanted == 16
 
 
 def test_the_wilson_bound() -> None:

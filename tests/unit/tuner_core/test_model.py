@@ -156,6 +156,24 @@ def test_writes_per_key_need_the_number_of_keys() -> None:
     assert bare is not None and bare.writes_per_key is None
 
 
+@pytest.mark.parametrize(
+    ("invalidations", "on_write"),
+    [(("OnWrite", "OnWrite"), True), (("OnWrite", "None"), False), (("OnWrite", Absent("older pod")), False)],
+)
+def test_a_group_is_invalidated_on_write_where_every_pod_says_so(
+    invalidations: tuple[str | Absent, ...], on_write: bool
+) -> None:
+    pods = tuple(
+        api_pod(
+            i, cache=(CacheTraffic("item", 1.0, 1.0, invalidation=said, memory_seconds=1.0 + i, window_seconds=3.0),)
+        )
+        for i, said in enumerate(invalidations)
+    )
+    belief = Caches().learn(pods, 5.0).learn(pods, 5.0).of("item")
+    assert belief is not None
+    assert (belief.invalidated_on_write, belief.beyond_seconds) == (on_write, 5.0)
+
+
 def test_a_new_mix_is_seen_and_its_factor_takes_it_out_of_the_service_time() -> None:
     before = (Statement("read", 100.0, 0.1), Statement("report", 1.0, 0.1))
     after = (Statement("read", 10.0, 0.01), Statement("report", 10.0, 1.0))
