@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from services.api import logs
 from services.api.app import create_app
+from services.api.protocol import BoundedHeadProtocol
 from services.api.server import KEEP_ALIVE_SECONDS, DrainingServer
 from services.api.settings import Settings
 
@@ -28,6 +29,7 @@ def main() -> int:
         app,
         host=settings.host,
         port=settings.port,
+        http=BoundedHeadProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

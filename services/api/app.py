@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.api import problems
-from services.api.body_limit import BodyLimitMiddleware
+from services.api import openapi, problems
 from services.api.catalog import Catalog
 from services.api.health.endpoints import router as health
 from services.api.items.endpoints import router as items
 from services.api.orders.endpoints import router as orders
 from services.api.reports.endpoints import router as reports
+from services.api.request_limits import RequestLimitsMiddleware
 from services.api.settings import Settings
 from services.api.users.endpoints import router as users
 from trimtab.service import Trimtab
@@ -43,14 +43,15 @@ def create_app(settings: Settings) -> FastAPI:
         summary="A shop catalog: the reference service of Trimtab",
         version="1",
         lifespan=lifespan,
-        responses=problems.RESPONSES,
+        generate_unique_id_function=openapi.operation_id,
         redoc_url=None,
     )
     app.state.catalog = catalog
     app.state.tunable = tunable
     problems.install(app)
+    openapi.install(app)
     for router in (health, users, items, orders, reports):
         app.include_router(router)
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
-    tunable.install(app)  # around the body limit: drain, then telemetry, then admission
+    app.add_middleware(RequestLimitsMiddleware, max_body_bytes=settings.max_body_bytes)
+    tunable.install(app)  # around these limits: drain, then telemetry, then admission
     return app

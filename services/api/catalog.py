@@ -8,8 +8,10 @@ from redis.asyncio import Redis
 from starlette.requests import Request
 
 from services.api.database import Database
+from services.api.rate_limits import RateLimits
 from services.api.settings import Settings
 from services.api.users.passwords import Passwords
+from services.api.users.throttle import Throttle
 from services.api.users.tokens import Tokens
 from trimtab.cache import Cache, CacheGroup, Invalidation
 
@@ -33,6 +35,7 @@ class Catalog:
     cache: Cache
     passwords: Passwords
     tokens: Tokens
+    throttle: Throttle
 
     @classmethod
     def open(cls, settings: Settings) -> Catalog:
@@ -51,8 +54,14 @@ class Catalog:
             database=Database.open(settings),
             redis=redis,
             cache=Cache(groups, redis, prefix="catalog"),
-            passwords=Passwords(settings.password_hash_threads),
+            passwords=Passwords(settings.password_hash_threads, settings.password_hash_queue),
             tokens=Tokens(settings.token_secret.get_secret_value(), settings.token_seconds),
+            throttle=Throttle(
+                RateLimits(redis, secret=settings.token_secret.get_secret_value()),
+                register_per_minute=settings.register_per_minute,
+                token_per_minute=settings.token_per_minute,
+                tries_per_minute=settings.password_tries_per_minute,
+            ),
         )
 
     async def close(self) -> None:

@@ -21,14 +21,21 @@ MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger(__name__)
 
 
-class Problem(BaseModel):
-    """What every error answer looks like (RFC 9457)."""
+class InvalidPart(BaseModel):
+    """A part of the request that was not understood. Without its value: that may be a password."""
 
-    type: str = "about:blank"
+    location: list[str]
+    message: str
+
+
+class Problem(BaseModel):
+    """What every error answer looks like (RFC 9457). Some problems have more members, for example `items`."""
+
+    type: str
     title: str
     status: int
     detail: str
-    errors: list[dict[str, Any]] | None = None
+    errors: list[InvalidPart] = []
 
 
 class ProblemError(Exception):
@@ -46,18 +53,6 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
     """The answer for a status and a sentence."""
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
     return Response(orjson.dumps(content), status, headers, MEDIA_TYPE)
-
-
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "A problem with the request",
-        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
-    },
-    "5XX": {
-        "description": "A problem of the service",
-        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
-    },
-}
 
 
 def install(app: FastAPI) -> None:

@@ -20,6 +20,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 # The limits of the knobs document; not its types, which are strict: an environment holds text.
 PoolSize = Annotated[int, Field(ge=1, le=MAX_CONNECTIONS_PER_POD)]
 Concurrency = Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)]
+PerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
 TTLSeconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)]
 
 
@@ -68,6 +69,12 @@ class Settings(DatabaseSettings):
     statement_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 2**20)] = 64 * 1024
     password_hash_threads: Annotated[int, Field(ge=1, le=32)] = 2
+    password_hash_queue: Annotated[int, Field(ge=0, le=10_000)] = 32
+    # Of one client address, that is the peer of the connection: behind a proxy raise them, all its clients share them.
+    register_per_minute: PerMinute = 30
+    token_per_minute: PerMinute = 120
+    # Of one account from one address; from all addresses together five times as many.
+    password_tries_per_minute: PerMinute = 10
     max_connection_age_seconds: Annotated[float, Field(gt=0)] = 30.0
     drain_seconds: Annotated[float, Field(ge=0, le=300)] = 5.0
     stop_seconds: Annotated[int, Field(ge=1, le=300)] = 20

@@ -11,13 +11,24 @@ from starlette.responses import Response
 from services.api.answers import bytes_answer, json_answer
 from services.api.catalog import catalog_of
 from services.api.items import service
-from services.api.items.schemas import MAX_ID, Category, Found, Item, ItemChange, NewItem, Page, SearchText
+from services.api.items.schemas import (
+    DEFAULT_PAGE,
+    MAX_ID,
+    MAX_PAGE,
+    Category,
+    Found,
+    Item,
+    ItemChange,
+    NewItem,
+    Page,
+    SearchText,
+)  # fmt: skip
+from services.api.openapi import EVERYWHERE, LOCATION, WITH_BODY, WITH_TOKEN, errors
 from services.api.users.endpoints import CurrentUser
 
-DEFAULT_PAGE = 20
-MAX_PAGE = 100
+NO_ITEM = {404: "There is no item 17"}
 
-router = APIRouter(prefix="/items", tags=["items"])
+router = APIRouter(prefix="/items", tags=["items"], responses=errors(*EVERYWHERE))
 Id = Annotated[int, Path(ge=1, le=MAX_ID)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
@@ -39,26 +50,31 @@ async def search_items(request: Request, q: Annotated[SearchText, Query()], limi
     return bytes_answer(await service.search(catalog_of(request), q, limit))
 
 
-@router.get("/{item_id}", response_model=Item)
+@router.get("/{item_id}", response_model=Item, responses=errors(details=NO_ITEM))
 async def get_item(request: Request, item_id: Id) -> Response:
     """One item."""
     return bytes_answer(await service.get(catalog_of(request), item_id))
 
 
-@router.post("", status_code=201, response_model=Item)
+@router.post(
+    "",
+    status_code=201,
+    response_model=Item,
+    responses={201: {"headers": LOCATION}, **errors(*WITH_BODY, *WITH_TOKEN)},
+)
 async def create_item(request: Request, item: NewItem, user: CurrentUser) -> Response:
     """A new item with its stock."""
     created = await service.create(catalog_of(request), item)
     return json_answer(created, status=201, headers={"Location": f"/items/{created['id']}"})
 
 
-@router.patch("/{item_id}", response_model=Item)
+@router.patch("/{item_id}", response_model=Item, responses=errors(*WITH_BODY, *WITH_TOKEN, details=NO_ITEM))
 async def change_item(request: Request, item_id: Id, change: ItemChange, user: CurrentUser) -> Response:
     """Change some fields of an item."""
     return json_answer(await service.change(catalog_of(request), item_id, change))
 
 
-@router.delete("/{item_id}", status_code=204, response_class=Response)
+@router.delete("/{item_id}", status_code=204, response_class=Response, responses=errors(*WITH_TOKEN, details=NO_ITEM))
 async def delete_item(request: Request, item_id: Id, user: CurrentUser) -> Response:
     """Take an item out of the catalog. Orders go on naming it."""
     await service.remove(catalog_of(request), item_id)

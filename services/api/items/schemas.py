@@ -1,4 +1,4 @@
-"""What clients send and get about items."""
+"""What clients send and get about items. The patterns of the document say in JSON Schema what the validators hold."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 MAX_ID = 2**63 - 1
 MAX_PRICE_CENTS = 10_000_000
 MAX_STOCK = 1_000_000
+DEFAULT_PAGE = 20
+MAX_PAGE = 100
 MIN_QUERY_LENGTH = 3
 """A shorter text has no trigram, so no index could help to find it."""
+
+NO_NUL = r"^[^\x00]*$"
+NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+THREE_NOT_BLANK = r"^\s*[^\s\x00][^\x00]+[^\s\x00]\s*$"
 
 
 def storable(text: str) -> str:
@@ -21,29 +28,46 @@ def storable(text: str) -> str:
     return text
 
 
-_EXAMPLE: dict[str, JsonValue] = {
+def _shown(pattern: str) -> Any:
+    return Field(json_schema_extra={"pattern": pattern})
+
+
+_NEW: dict[str, JsonValue] = {
     "name": "Brass lamp", "description": "Lights a desk", "category": "lighting", "price_cents": 4900, "stock": 12,
 }  # fmt: skip
+_MADE = "2026-01-31T12:00:00Z"
+_ITEM: dict[str, JsonValue] = {"id": 17, **_NEW, "created_at": _MADE, "updated_at": _MADE}
+_SUMMARY: dict[str, JsonValue] = {"id": 17, "name": "Brass lamp", "category": "lighting", "price_cents": 4900}
 
-ItemId = Annotated[int, Field(ge=1, le=MAX_ID)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable)]
-Description = Annotated[str, Field(max_length=4000), AfterValidator(storable)]
-Category = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(storable)
+# Strict: the document says integer, so "5" is not one.
+ItemId = Annotated[int, Field(ge=1, le=MAX_ID, strict=True)]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(storable),
+    _shown(NOT_BLANK),
 ]
-PriceCents = Annotated[int, Field(ge=0, le=MAX_PRICE_CENTS)]
-Stock = Annotated[int, Field(ge=0, le=MAX_STOCK)]
+Description = Annotated[str, Field(max_length=4000), AfterValidator(storable), _shown(NO_NUL)]
+Category = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
+    AfterValidator(storable),
+    _shown(NOT_BLANK),
+]
+PriceCents = Annotated[int, Field(ge=0, le=MAX_PRICE_CENTS, strict=True)]
+Stock = Annotated[int, Field(ge=0, le=MAX_STOCK, strict=True)]
 SearchText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=MIN_QUERY_LENGTH, max_length=100),
     AfterValidator(storable),
+    _shown(THREE_NOT_BLANK),
 ]
 
 
 class NewItem(BaseModel):
     """An item to create."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_NEW]})
 
     name: Name
     description: Description = ""
@@ -52,29 +76,45 @@ class NewItem(BaseModel):
     stock: Stock = 0
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+_LEFT_OUT: Any = Field(default=None, json_schema_extra=_without_default)
+
+
 class ItemChange(BaseModel):
     """The fields to change; what is left out stays."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"price_cents": 4500}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"minProperties": 1, "examples": [{"price_cents": 4500}]}
+    )
 
-    name: Name | None = None
-    description: Description | None = None
-    category: Category | None = None
-    price_cents: PriceCents | None = None
-    stock: Stock | None = None
+    name: Name | SkipJsonSchema[None] = _LEFT_OUT
+    description: Description | SkipJsonSchema[None] = _LEFT_OUT
+    category: Category | SkipJsonSchema[None] = _LEFT_OUT
+    price_cents: PriceCents | SkipJsonSchema[None] = _LEFT_OUT
+    stock: Stock | SkipJsonSchema[None] = _LEFT_OUT
 
     @model_validator(mode="after")
     def _something_changes(self) -> ItemChange:
-        if not self.changes():
+        changes = self.changes()
+        if not changes:
             raise ValueError("name at least one field to change")
+        empty = sorted(name for name, value in changes.items() if value is None)
+        if empty:
+            raise ValueError(f"null is no value of {', '.join(empty)}: leave out what shall stay")
         return self
 
     def changes(self) -> dict[str, Any]:
-        return self.model_dump(exclude_none=True)
+        """By field, what was sent."""
+        return self.model_dump(exclude_unset=True)
 
 
 class Item(BaseModel):
     """An item as clients see it. `stock` is what was left when the answer was made."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ITEM]})
 
     id: int
     name: str
@@ -89,6 +129,8 @@ class Item(BaseModel):
 class ItemSummary(BaseModel):
     """An item in a list."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_SUMMARY]})
+
     id: int
     name: str
     category: str
@@ -98,11 +140,15 @@ class ItemSummary(BaseModel):
 class Page(BaseModel):
     """A page of a list. `next` is the value of `after` for the following page, null at the end."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [_SUMMARY], "next": 17}]})
+
     items: list[ItemSummary]
     next: int | None
 
 
 class Found(BaseModel):
     """What a search found, best first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [_SUMMARY]}]})
 
     items: list[ItemSummary]

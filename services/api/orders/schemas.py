@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from services.api.items.schemas import ItemId
 
 MAX_LINES = 20
 MAX_QUANTITY = 1000
+
+_LINE: dict[str, JsonValue] = {"item_id": 17, "quantity": 2, "unit_price_cents": 4900}
+_ORDER: dict[str, JsonValue] = {
+    "id": 5, "created_at": "2026-01-31T12:00:00Z", "total_cents": 9800, "lines": [_LINE],
+}  # fmt: skip
 
 
 class NewLine(BaseModel):
@@ -19,7 +24,7 @@ class NewLine(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     item_id: ItemId
-    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY, strict=True)]
 
 
 class NewOrder(BaseModel):
@@ -43,6 +48,8 @@ class NewOrder(BaseModel):
 class Line(BaseModel):
     """A line of an order, at the price of that moment."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_LINE]})
+
     item_id: int
     quantity: int
     unit_price_cents: int
@@ -50,6 +57,8 @@ class Line(BaseModel):
 
 class Order(BaseModel):
     """An order as clients see it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ORDER]})
 
     id: int
     created_at: datetime
@@ -59,6 +68,8 @@ class Order(BaseModel):
 
 class Orders(BaseModel):
     """The latest orders first. `next` is the value of `before` for the following page, null at the end."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"orders": [_ORDER], "next": 5}]})
 
     orders: list[Order]
     next: int | None

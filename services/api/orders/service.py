@@ -16,6 +16,8 @@ from services.api.orders import repository
 from services.api.orders.schemas import NewOrder
 from services.api.problems import ProblemError
 
+SHORT = "There is not enough left of some items; order less"
+
 
 class _ReplayedError(Exception):
     """Somebody placed an order of this key meanwhile. Raised to undo what this transaction did."""
@@ -71,7 +73,7 @@ async def _place(
         if stock[item_id]["quantity"] < quantity
     ]
     if short:
-        raise ProblemError(409, "There is not enough left of some items; order less", items=short)
+        raise ProblemError(409, SHORT, items=short)
     await repository.take(transaction, head["id"], list(wanted), list(wanted.values()), prices)
     lines = [
         {"item_id": item_id, "quantity": quantity, "unit_price_cents": price}

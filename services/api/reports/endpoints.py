@@ -10,13 +10,14 @@ from starlette.responses import Response
 
 from services.api.answers import bytes_answer
 from services.api.catalog import catalog_of
+from services.api.openapi import EVERYWHERE, WITH_TOKEN, errors
 from services.api.reports import service
 from services.api.reports.schemas import RevenueReport
 from services.api.users.endpoints import CurrentUser
 
 MAX_DAYS = 365
 
-router = APIRouter(prefix="/reports", tags=["reports"])
+router = APIRouter(prefix="/reports", tags=["reports"], responses=errors(*EVERYWHERE, *WITH_TOKEN))
 
 
 @router.get("/revenue", response_model=RevenueReport)

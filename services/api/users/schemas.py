@@ -31,6 +31,10 @@ class Credentials(BaseModel):
 class User(BaseModel):
     """A user as clients see one."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": 3, "email": "ada@example.org", "created_at": "2026-01-31T12:00:00Z"}]}
+    )
+
     id: int
     email: str
     created_at: datetime
@@ -38,6 +42,10 @@ class User(BaseModel):
 
 class Token(BaseModel):
     """A bearer token and how long it is good for, in seconds."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"access_token": "eyJhbGciOi...", "token_type": "bearer", "expires_in": 3600}]}
+    )
 
     access_token: str
     token_type: str = "bearer"  # noqa: S105  # RFC 6750's name of the scheme

@@ -6,18 +6,24 @@ from services.api.catalog import Catalog
 from services.api.database import Row
 from services.api.problems import ProblemError
 from services.api.users import repository
+from services.api.users.passwords import PasswordsBusyError
 from services.api.users.schemas import Credentials, Token
 from services.api.users.tokens import InvalidTokenError
 
+TAKEN = "This address is registered already; ask for a token at POST /auth/token"
+WRONG = "Address or password is wrong"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 async def register(catalog: Catalog, credentials: Credentials) -> Row:
     """The new user. No connection is held while the password is hashed."""
-    password_hash = await catalog.passwords.hash(credentials.password.get_secret_value())
+    try:
+        password_hash = await catalog.passwords.hash(credentials.password.get_secret_value())
+    except PasswordsBusyError as error:
+        raise _busy(error) from None
     user = await repository.add(catalog.database, credentials.email, password_hash)
     if user is None:
-        raise ProblemError(409, "This address is registered already; ask for a token at POST /auth/token")
+        raise ProblemError(409, TAKEN)
     return user
 
 
@@ -25,8 +31,12 @@ async def token(catalog: Catalog, credentials: Credentials) -> Token:
     """A token for the right password. The answer does not tell whether the address or the password was wrong."""
     user = await repository.by_email(catalog.database, credentials.email)
     password_hash = user["password_hash"] if user else None
-    if not await catalog.passwords.matches(password_hash, credentials.password.get_secret_value()) or user is None:
-        raise ProblemError(401, "Address or password is wrong", headers=CHALLENGE)
+    try:
+        is_right = await catalog.passwords.matches(password_hash, credentials.password.get_secret_value())
+    except PasswordsBusyError as error:
+        raise _busy(error) from None
+    if user is None or not is_right:
+        raise ProblemError(401, WRONG, headers=CHALLENGE)
     return Token(access_token=catalog.tokens.issue(user["id"]), expires_in=catalog.tokens.seconds)
 
 
@@ -48,3 +58,12 @@ async def me(catalog: Catalog, user_id: int) -> Row:
     if user is None:
         raise ProblemError(401, "The user of this token does not exist any more", headers=CHALLENGE)
     return user
+
+
+def _busy(error: PasswordsBusyError) -> ProblemError:
+    # With Retry-After, as admission says it: nothing is broken, there is more to do than can be done at once.
+    return ProblemError(
+        503,
+        f"Too many sign-ins at once; retry after {error.retry_after_seconds} s",
+        headers={"Retry-After": str(error.retry_after_seconds)},
+    )

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
 from deploy.servers.installation import Installation
 from deploy.servers.pgbouncer import PgBouncer
@@ -31,6 +32,7 @@ from tests.integration.conftest import OwnServer
 
 TOKEN_SECRET = "a secret of tests, longer than 32 bytes"
 SERVER_CONNECTIONS = 20
+NOBODY_IS_LIMITED = {"register_per_minute": 10**6, "token_per_minute": 10**6, "password_tries_per_minute": 10**6}
 PASSWORD = "correct horse"
 
 
@@ -69,9 +71,19 @@ def settings_of(login: Login, redis: RedisServer, **others: Any) -> Settings:
             "token_secret": TOKEN_SECRET,
             "metrics_port": 0,
             "pool_size": 5,
+            **NOBODY_IS_LIMITED,
             **others,
         }
     )
+
+
+@asynccontextmanager
+async def redis_client(server: RedisServer) -> AsyncIterator[Redis]:
+    client = Redis(host=server.host, port=server.port, password=server.password)
+    try:
+        yield client
+    finally:
+        await client.aclose()
 
 
 def database_values(login: Login) -> dict[str, Any]:
