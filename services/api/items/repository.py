@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer, Select, Text, bindparam, func, insert, select, update
 
-from services.api.database import Queries, Row, Statement
 from services.api.tables import items, stock
+from trimtab.database import Queries, Row, Statement
 
 _SUMMARY = (items.c.id, items.c.name, items.c.category, items.c.price_cents)
 _FULL = (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, Select, Text, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
-from services.api.database import Queries, Row, Statement
 from services.api.tables import items, order_lines, orders, stock
+from trimtab.database import Queries, Row, Statement
 
 _HEAD = (orders.c.id, orders.c.created_at, orders.c.total_cents)
 _USER = bindparam("user_id", type_=BigInteger)

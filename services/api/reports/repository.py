@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import BigInteger, Integer, bindparam, cast, distinct, func, select
 
-from services.api.database import Queries, Row, Statement
 from services.api.tables import items, order_lines, orders
+from trimtab.database import Queries, Row, Statement
 
 _revenue = cast(func.sum(cast(order_lines.c.quantity, BigInteger) * order_lines.c.unit_price_cents), BigInteger)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Text, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
-from services.api.database import Queries, Row, Statement
 from services.api.tables import users
+from trimtab.database import Queries, Row, Statement
 
 _PUBLIC = (users.c.id, users.c.email, users.c.created_at)
 
