@@ -139,6 +139,7 @@ class Limiter(RuleBasedStateMachine):
         self.limiter.set_ceiling(ceiling)
         self.step()
 
+    @precondition(lambda self: not self.waiting)
     @rule()
     def be_forgotten(self) -> None:
         self.now += 61

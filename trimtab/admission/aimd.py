@@ -90,19 +90,21 @@ class Aimd:
         """Somebody found no free place."""
         if self.rule is None:
             return
-        self.forget(now)
+        if self.limit_at(now) > self.limit:
+            self.limit = self.ceiling
+            self.watching = False
         self._bound_at = now
         if not self.watching:
+            self._in_a_row = 0
             self.watching = True
             self._open(bound=True)
         self._bound = True
 
-    def forget(self, now: float) -> None:
-        """Back to the ceiling, where the limit has not bound for long."""
-        if self.rule is not None and self.limit < self.ceiling and now - self._bound_at > self.rule.forget_seconds:
-            self.limit = self.ceiling
-            self.watching = False
-            self._in_a_row = 0
+    def limit_at(self, now: float) -> int:
+        """The limit for whoever comes now: the ceiling, where a lowered limit has not bound for long."""
+        if self.rule is not None and now - self._bound_at > self.rule.forget_seconds:
+            return self.ceiling
+        return self.limit
 
     def completed(self, admitted_at: float, now: float, *, bad: bool = False, asked: bool = True) -> None:
         """One request has ended. `bad`: the client gave up, or the answer failed for want of the database; `asked`:
@@ -114,7 +116,7 @@ class Aimd:
         elif not asked:
             return
         self._completions += 1
-        if self._bad > self.rule.bad_share * self._size:
+        if self._bound and self._bad > self.rule.bad_share * self._size:
             self._change(self.rule.lowered(self.limit, self.ceiling), now)
             self._in_a_row = 0
         elif self._completions >= self._size:

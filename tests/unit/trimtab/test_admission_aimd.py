@@ -54,6 +54,14 @@ def test_a_limit_that_does_not_bind_is_left_alone() -> None:
     assert (scene.aimd.limit, scene.aimd.watching) == (64, False)
 
 
+def test_a_lowered_limit_that_binds_no_more_is_left_alone() -> None:
+    scene = Scene()
+    scene.window(SLOW)
+    scene.now += SLOW
+    scene.ends(1000, SLOW)
+    assert (scene.aimd.limit, scene.aimd.watching) == (44, False)
+
+
 def test_who_was_admitted_before_a_change_does_not_count_after_it() -> None:
     scene = Scene()
     scene.aimd.binds(scene.now)
@@ -103,9 +111,9 @@ def test_a_lowered_limit_is_forgotten_when_it_has_not_bound_for_long() -> None:
         scene.window(SLOW)
     scene.aimd.binds(scene.now)
     scene.now += FORGET_SECONDS
-    scene.aimd.forget(scene.now)
-    assert scene.aimd.limit == 21
+    assert scene.aimd.limit_at(scene.now) == 21
     scene.now += 1
+    assert scene.aimd.limit_at(scene.now) == 64
     scene.aimd.binds(scene.now)
     assert scene.aimd.limit == 64
 

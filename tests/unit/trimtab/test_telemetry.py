@@ -94,7 +94,10 @@ async def test_a_whole_service_exports_the_names_of_the_contract() -> None:
         assert value("trimtab_knobs_errors_total") == 0
         assert value("trimtab_admission_limit") == 7
         assert value("trimtab_admission_in_flight") == 0
-        assert value("trimtab_admission_rejected_total") == 0
+        assert value("trimtab_admission_limit_in_force") == 7
+        assert value("trimtab_admission_waiting") == 0
+        assert value("trimtab_admission_rejected_total", reason="full") == 0
+        assert value("trimtab_admission_rejected_total", reason="late") == 0
         assert value("trimtab_cache_requests_total", group="item", tier="memory", result="miss") == 1
         assert value("trimtab_cache_requests_total", group="item", tier="memory", result="hit") == 1
         assert value("trimtab_cache_fill_seconds_count", group="item") == 1
