@@ -11,7 +11,7 @@ Only wiring: each part can be used alone.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -19,11 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
 from trimtab.admission import AdmissionMiddleware, ConcurrencyLimiter
+from trimtab.answers import AnswersMiddleware, CachedRoute
 from trimtab.cache import Cache
 from trimtab.drain import MAX_CONNECTION_AGE_SECONDS, Drain, DrainMiddleware
 from trimtab.knobs.document import ApiKnobs
 from trimtab.knobs.watch import Knobs, KnobsWatcher
-from trimtab.pool import ResizableAsyncPool
+from trimtab.pool import ResizablePool
 from trimtab.telemetry import (
     SLOW_STATEMENT_SECONDS,
     AdmissionCollector,
@@ -80,12 +81,12 @@ class Trimtab:
         self._register()
 
     @property
-    def pool(self) -> ResizableAsyncPool:
+    def pool(self) -> ResizablePool:
         """The engine's present pool."""
         if self.engine is None:
             raise RuntimeError("this service was made without an engine, so it has no pool")
         pool = self.engine.sync_engine.pool
-        if not isinstance(pool, ResizableAsyncPool):
+        if not isinstance(pool, ResizablePool):
             raise TypeError(
                 f"the engine's pool is a {type(pool).__name__}, which cannot be resized; "
                 "remedy: create_async_engine(url, poolclass=ResizableAsyncPool, pool_size=...)"
@@ -97,9 +98,16 @@ class Trimtab:
         """Whether the settings are applied and no drain has begun: what /readyz should say, beside its own checks."""
         return self.watcher.applied is not None and not self.drain.draining
 
-    def install(self, app: Starlette) -> None:
-        """Put the middleware around an application, before it starts: drain outermost, then telemetry, admission."""
+    def install(self, app: Starlette, *, answers: Sequence[CachedRoute] = ()) -> None:
+        """Put the middleware around an application, before it starts.
+
+        Outermost the drain, then telemetry, answers from memory (those of `answers`), admission.
+        """
         app.add_middleware(AdmissionMiddleware, limiter=self.limiter)
+        if answers:
+            if self.cache is None:
+                raise RuntimeError("answers from memory need a cache, but this service was made without one")
+            app.add_middleware(AnswersMiddleware, cache=self.cache, routes=answers)
         app.add_middleware(TelemetryMiddleware, registry=self.registry)
         app.add_middleware(DrainMiddleware, drain=self.drain)
 

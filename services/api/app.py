@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.api import openapi, problems
 from services.api.catalog import Catalog
 from services.api.health.endpoints import router as health
+from services.api.items.cached_routes import CACHED_ROUTES
 from services.api.items.endpoints import router as items
 from services.api.orders.endpoints import router as orders
 from services.api.reports.endpoints import router as reports
@@ -28,6 +29,7 @@ def create_app(settings: Settings) -> FastAPI:
         concurrency=settings.concurrency,
         max_connection_age_seconds=settings.max_connection_age_seconds,
         metrics_port=settings.metrics_port,
+        slow_statement_seconds=settings.slow_statement_seconds,
     )
 
     @asynccontextmanager
@@ -53,5 +55,5 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (health, users, items, orders, reports):
         app.include_router(router)
     app.add_middleware(RequestLimitsMiddleware, max_body_bytes=settings.max_body_bytes)
-    tunable.install(app)  # around these limits: drain, then telemetry, then admission
+    tunable.install(app, answers=CACHED_ROUTES)  # around these: drain, telemetry, answers from memory, admission
     return app

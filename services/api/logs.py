@@ -7,12 +7,15 @@ import sys
 
 import structlog
 
+from trimtab.telemetry.slow_statements import SLOW_STATEMENT_FIELDS
+
 
 def configure(level: str) -> None:
     """Send structlog's and the standard library's records the same way."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(allow=SLOW_STATEMENT_FIELDS),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(sys.stderr)

@@ -67,6 +67,7 @@ class Settings(DatabaseSettings):
 
     checkout_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     statement_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    slow_statement_seconds: Annotated[float, Field(gt=0)] = 0.25
     max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 2**20)] = 64 * 1024
     password_hash_threads: Annotated[int, Field(ge=1, le=32)] = 2
     password_hash_queue: Annotated[int, Field(ge=0, le=10_000)] = 32

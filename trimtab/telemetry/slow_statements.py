@@ -17,6 +17,9 @@ from trimtab.telemetry.request import report_slow_statements
 logger = logging.getLogger("trimtab.slow_statements")
 
 SLOW_STATEMENT_SECONDS = 0.25
+SLOW_STATEMENT_FIELDS = ("statement", "duration_seconds", "route", "left_out")
+"""What the `extra` of a line holds."""
+
 LINES = 20
 WINDOW_SECONDS = 10.0
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.api.answers import encode
 from services.api.catalog import Catalog
-from services.api.items import repository
+from services.api.items import keys, repository
 from services.api.items.cache import forget_items
 from services.api.items.schemas import ItemChange, NewItem
 from services.api.problems import ProblemError
@@ -17,9 +17,9 @@ async def get(catalog: Catalog, item_id: int) -> bytes:
         row = await repository.get(catalog.database, item_id)
         return None if row is None else encode(dict(row))
 
-    answer = await catalog.cache.get("item", str(item_id), load)
+    answer = await catalog.cache.get("item", keys.item(item_id), load)
     if answer is None:
-        raise _no_item(item_id)
+        raise no_item(item_id)
     return answer
 
 
@@ -29,7 +29,7 @@ async def page(catalog: Catalog, after: int, limit: int, category: str | None) -
         following = rows[-1]["id"] if len(rows) == limit else None
         return encode({"items": [dict(row) for row in rows], "next": following})
 
-    answer = await catalog.cache.get("list", f"{after}:{limit}:{'' if category is None else '=' + category}", load)
+    answer = await catalog.cache.get("list", keys.page(after, limit, category), load)
     return answer or b""
 
 
@@ -38,7 +38,7 @@ async def search(catalog: Catalog, text: str, limit: int) -> bytes:
         rows = await repository.search(catalog.database, text, limit)
         return encode({"items": [dict(row) for row in rows]})
 
-    return await catalog.cache.get("search", f"{limit}:{text}", load) or b""
+    return await catalog.cache.get("search", keys.search(text, limit), load) or b""
 
 
 async def create(catalog: Catalog, item: NewItem) -> dict[str, Any]:
@@ -51,16 +51,17 @@ async def create(catalog: Catalog, item: NewItem) -> dict[str, Any]:
 async def change(catalog: Catalog, item_id: int, change: ItemChange) -> dict[str, Any]:
     row = await repository.change(catalog.database, item_id, change.changes())
     if row is None:
-        raise _no_item(item_id)
+        raise no_item(item_id)
     await forget_items(catalog.cache, [item_id])
     return dict(row)
 
 
 async def remove(catalog: Catalog, item_id: int) -> None:
     if not await repository.remove(catalog.database, item_id):
-        raise _no_item(item_id)
+        raise no_item(item_id)
     await forget_items(catalog.cache, [item_id])
 
 
-def _no_item(item_id: int) -> ProblemError:
+def no_item(item_id: int) -> ProblemError:
+    """What is answered about an item that does not exist."""
     return ProblemError(404, f"There is no item {item_id}")

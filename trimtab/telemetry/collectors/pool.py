@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 
-from trimtab.pool import ResizableAsyncPool
+from trimtab.pool import ResizablePool
 from trimtab.telemetry.collectors.families import DescribedCollector, counter, gauge
 from trimtab.telemetry.histogram import Observations
 
@@ -16,7 +16,7 @@ CHECKOUT_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 class PoolCollector(DescribedCollector):
     """The pool's state. `pool` is asked at each scrape, because Engine.dispose() replaces it."""
 
-    def __init__(self, pool: Callable[[], ResizableAsyncPool]) -> None:
+    def __init__(self, pool: Callable[[], ResizablePool]) -> None:
         self._pool = pool
         self._checkouts = Observations(CHECKOUT_BUCKETS_SECONDS)
         pool().on_checkout = self._checkouts.observe
