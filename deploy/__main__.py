@@ -30,6 +30,14 @@ PlatformName = Annotated[
 
 
 @app.command()
+def check(platform: PlatformName = "auto") -> None:
+    """Whether this machine can be the platform; says what it lacks, and changes nothing."""
+    found = chosen(platform)
+    found.require()
+    say(f"{found.name}: this machine has what it needs")
+
+
+@app.command()
 def up(platform: PlatformName = "auto") -> None:
     """Start an empty cluster; clears the remnants of an earlier one."""
     chosen(platform).up()

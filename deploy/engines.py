@@ -97,6 +97,6 @@ def engine() -> Engine:
     """Docker where an engine answers, else buildah, which is installed where it is missing."""
     if succeeds(["docker", "info"]):
         return Docker()
-    require_root()
+    require_root("building images without a Docker engine (none answers to `docker info`)", "start Docker")
     require_packages(BUILDAH_PACKAGES)
     return Buildah()

@@ -61,8 +61,8 @@ def describe(name: str, checkout: Path = CHECKOUT) -> Image:
 
 def build(names: Sequence[str] = NAMES, builder: Engine | None = None) -> dict[str, str]:
     """Build what is not built yet; the reference of each image by its name."""
-    builder = builder or engine()
     images = [describe(name) for name in names]
+    builder = builder or engine()
     with locked(cache_root() / "images.lock"):
         for number, image in enumerate(images, 1):
             what = f"image {number} of {len(images)}: {image.reference}"

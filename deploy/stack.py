@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy import images, releases
+from deploy.binaries import binaries
 from deploy.platforms.places import CHECKOUT
 from deploy.platforms.port import Platform
 from deploy.releases import Release
@@ -47,6 +48,7 @@ def install(
     tuner_values: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Bring the images and both releases into the cluster; the references of the images by name."""
+    binaries("helm", "kubectl")
     names = images.NAMES if with_tuner else images.SERVICES
     references = images.provide(platform, names)
     releases.install(platform.kubeconfig, stack(references, stack_values))

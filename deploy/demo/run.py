@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from deploy import stack
-from deploy.binaries import binary
+from deploy.binaries import binaries, binary
 from deploy.demo import scenario
 from deploy.demo.budget import allocatable
 from deploy.demo.outcome import Measured, Verdict, judge, table
@@ -69,7 +69,9 @@ def values(items: int) -> dict[str, Any]:
 
 @contextmanager
 def cluster(platform: Platform, keep: bool) -> Iterator[None]:
-    """The platform, up; down again at the end unless `keep`."""
+    """The platform, up; down again at the end unless `keep`. What the machine lacks is said before anything is made."""
+    platform.require()
+    binaries("helm", "kubectl")
     platform.up()
     try:
         yield

@@ -18,6 +18,9 @@ class Platform(Protocol):
     def kubeconfig(self) -> Path:
         """An administrator's kubeconfig under `build/`, never the user's own; exists while the cluster is up."""
 
+    def require(self) -> None:
+        """Raise MissingError, with the remedy, where this machine cannot be this platform; changes nothing."""
+
     def up(self) -> None:
         """Start a new, empty cluster and return when it is ready; clears the remnants of an earlier one first."""
 

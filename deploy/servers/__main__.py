@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
-from deploy.servers.errors import ServersError
+from deploy.servers.errors import ServersError, ServersUnavailableError
 from deploy.servers.rootfs import find_or_make
 
 
@@ -15,6 +16,12 @@ def main() -> int:
     parser.parse_args()
     try:
         installation = find_or_make()
+    except ServersUnavailableError as error:
+        print(f"servers: {error}", file=sys.stderr)
+        if os.geteuid() == 0:
+            return 1  # root can get them, so something is broken
+        print("servers: the tests that need them will be skipped", file=sys.stderr)
+        return 0
     except ServersError as error:
         print(f"servers: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from deploy.binaries import binary
 from deploy.demo.run import values
 from deploy.demo.scenario import policy
 from deploy.demo.stage import Stage
+from deploy.errors import DeployError
 from deploy.kubectl import Kubectl
 from deploy.platforms import choose
 from deploy.platforms.port import Platform
@@ -19,9 +20,16 @@ from deploy.platforms.port import Platform
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    """An empty cluster on the platform that `PLATFORM` names; without it the one that fits this machine."""
+    """An empty cluster on the platform that `PLATFORM` names; without it the one that fits this machine.
+
+    Where there can be none, the run ends with that one sentence instead of an error for every test.
+    """
     name = os.environ.get("PLATFORM", "auto")
-    chosen = choose.platform(choose.fitting()[0] if name == "auto" else name)
+    try:
+        chosen = choose.platform(choose.fitting()[0] if name == "auto" else name)
+        chosen.require()
+    except DeployError as error:
+        pytest.exit(f"no cluster to test on: {error}", returncode=1)
     chosen.up()
     try:
         yield chosen

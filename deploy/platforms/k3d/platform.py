@@ -22,8 +22,14 @@ class K3dPlatform:
     name = "k3d"
     kubeconfig = BUILD / "k3d" / "kubeconfig"
 
+    def require(self) -> None:
+        if shutil.which("k3d") is None:
+            raise MissingError("k3d is not on PATH: install it (https://k3d.io), or use --platform node")
+        if not succeeds(["docker", "info"]):
+            raise MissingError("no Docker engine answers to `docker info`: start Docker, or use --platform node")
+
     def up(self) -> None:
-        self._require()
+        self.require()
         if self._exists():
             self.down()
         with step(f"k3d: creating the cluster {CLUSTER}"):
@@ -33,18 +39,18 @@ class K3dPlatform:
         self.kubeconfig.write_text(run(["k3d", "kubeconfig", "get", CLUSTER]))
 
     def down(self) -> None:
-        self._require()
+        self.require()
         if self._exists():
             with step(f"k3d: deleting the cluster {CLUSTER}"):
                 run(["k3d", "cluster", "delete", CLUSTER])
         self.kubeconfig.unlink(missing_ok=True)
 
     def status(self) -> str:
-        self._require()
+        self.require()
         return run(["k3d", "cluster", "list", CLUSTER]) if self._exists() else "k3d: not running\n"
 
     def logs(self, component: str | None = None, *, lines: int = 40) -> str:
-        self._require()
+        self.require()
         return run(["docker", "logs", "--tail", str(lines), component or SERVER])
 
     def images(self) -> set[str]:
@@ -56,9 +62,3 @@ class K3dPlatform:
 
     def _exists(self) -> bool:
         return succeeds(["k3d", "cluster", "get", CLUSTER])
-
-    def _require(self) -> None:
-        if shutil.which("k3d") is None:
-            raise MissingError("k3d is not on PATH: install it (https://k3d.io), or use --platform node")
-        if not succeeds(["docker", "info"]):
-            raise MissingError("no Docker engine answers to `docker info`: start Docker, or use --platform node")

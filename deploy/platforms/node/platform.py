@@ -38,12 +38,15 @@ class NodePlatform:
     name = "node"
     kubeconfig = layout.KUBECONFIG
 
-    def up(self) -> None:
+    def require(self) -> None:
         requirements.require_root()
         if missing(*PROGRAMS):
             go()
         if state.load(layout.STATE) is None:
             requirements.require_free_ports()
+
+    def up(self) -> None:
+        self.require()
         requirements.require_packages()
         programs = binaries(*PROGRAMS)
         self.down()

@@ -27,12 +27,12 @@ PACKAGES: Mapping[str, str] = {
 """The Debian package that brings each program."""
 
 
-def require_root() -> None:
+def require_root(
+    what: str = "the node platform (it starts containers and changes rules and sysctls)",
+    instead: str = "use --platform k3d",
+) -> None:
     if os.geteuid() != 0:
-        raise MissingError(
-            "the node platform needs root (it starts containers and changes rules and sysctls) and this is user "
-            f"{os.geteuid()}: run it with sudo, or use --platform k3d"
-        )
+        raise MissingError(f"{what} needs root and this is user {os.geteuid()}: run it with sudo, or {instead}")
 
 
 def require_packages(programs: Mapping[str, str] = PACKAGES) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.demo.budget import BudgetWatch, allocatable
 from deploy.demo.outcome import Measured, judge, table
+from deploy.demo.run import cluster
 from deploy.demo.scenario import BAD_START, policy
 from deploy.demo.tuning import DecisionLog, SettledError
+from deploy.errors import MissingError
 from tuner.crds import TuningPolicySpec
 
 
@@ -22,6 +26,55 @@ def test_the_policy_is_valid(mode: str) -> None:
     assert pool is not None
     assert spec.pooler is not None
     assert pool.min <= BAD_START.pooler_pool_size * spec.pooler.max_pods
+
+
+class Machine:
+    """A platform that is what a machine makes of it: `lacks` is what it has not."""
+
+    name = "machine"
+    kubeconfig = Path("nowhere")
+
+    def __init__(self, lacks: str = "") -> None:
+        self.lacks = lacks
+        self.calls: list[str] = []
+
+    def require(self) -> None:
+        if self.lacks:
+            raise MissingError(self.lacks)
+
+    def up(self) -> None:
+        self.calls.append("up")
+
+    def down(self) -> None:
+        self.calls.append("down")
+
+    def status(self) -> str:
+        return ""
+
+    def logs(self, component: str | None = None, *, lines: int = 40) -> str:
+        return ""
+
+    def images(self) -> set[str]:
+        return set()
+
+    def import_images(self, archives: Sequence[Path]) -> None:
+        pass
+
+
+def test_what_the_machine_lacks_is_said_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = Machine("no Docker engine answers")
+    with pytest.raises(MissingError, match="no Docker engine"), cluster(bare, keep=False):
+        pass
+    # And what comes after `up` needs programs that have to be built: without Go, before.
+    monkeypatch.setenv("TRIMTAB_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("deploy.binaries.USUAL_GO", "")
+    fitting = Machine()
+    with pytest.raises(MissingError, match="Go is not on PATH"), cluster(fitting, keep=False):
+        pass
+    assert bare.calls == fitting.calls == []
 
 
 def test_the_budget_of_the_example() -> None:

@@ -77,7 +77,7 @@ def test_up_replaces_an_earlier_cluster(tmp_path: Path, install: Callable[..., N
 
 def test_what_is_missing_is_named(install: Callable[..., None]) -> None:
     with pytest.raises(MissingError, match="k3d is not on PATH"):
-        k3d.K3dPlatform().up()
+        k3d.K3dPlatform().require()
     install("k3d")
     with pytest.raises(MissingError, match="no Docker engine answers"):
         k3d.K3dPlatform().up()

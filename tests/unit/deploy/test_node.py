@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy import engines
 from deploy.errors import DeployError, MissingError, NotReadyError
 from deploy.platforms.node import agents, controlplane, host, layout, pki, requirements, state, storage, supervisor
 from deploy.platforms.node.processes import Identity, end, identify, start, wait_ready
@@ -90,8 +91,11 @@ def test_a_port_in_use_is_named_with_the_remedy() -> None:
 
 def test_without_root_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingError, match=r"needs root.*user 1000.*sudo"):
         requirements.require_root()
+    with pytest.raises(MissingError, match=r"^building images .* needs root.*user 1000.*or start Docker$"):
+        engines.engine()
     with pytest.raises(MissingError, match="apt-get install nowhere-package"):
         requirements.require_packages({"no-such-program": "nowhere-package"})
 
