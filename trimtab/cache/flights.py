@@ -23,7 +23,7 @@ class SingleFlight(Generic[Key, Result]):
 
     async def run(self, key: Key, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """The result of the work, or its exception."""
-        flight = self._flights.get(key)
+        flight = self._in_progress(key)
         if flight is None:
             flight = self._start(key, work, None)
         return await asyncio.shield(flight)
@@ -33,7 +33,7 @@ class SingleFlight(Generic[Key, Result]):
 
         It runs outside the request that caused it: nothing that it does is accounted to that request.
         """
-        if key in self._flights:
+        if self._in_progress(key) is not None:
             return False
         self._start(key, work, Context())
         return True
@@ -48,6 +48,11 @@ class SingleFlight(Generic[Key, Result]):
         """`leave` for every chosen key."""
         for key in [key for key in self._flights if chosen(key)]:
             self.leave(key)
+
+    def _in_progress(self, key: Key) -> asyncio.Task[Result] | None:
+        """One that is done but has not landed yet is over: its result belongs to those who were in it."""
+        flight = self._flights.get(key)
+        return None if flight is None or flight.done() else flight
 
     def _start(
         self, key: Key, work: Callable[[], Coroutine[Any, Any, Result]], context: Context | None

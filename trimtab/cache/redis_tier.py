@@ -3,10 +3,12 @@
 Every call waits at most `wait_seconds`; failures in a row open a circuit breaker. A failed call is an answer
 (`Unavailable`), never an exception: a cache that is down costs time, not requests.
 
-Versions (groups ON_WRITE): a write puts a new random mark on its key and deletes the entry, in one step. A reader notes
-the mark before it asks the database and stores what it read only if the mark is still the same, compared and stored in
-one script. So whoever read before the commit cannot store after it. Marks are random rather than counted: one that
-expired or was evicted and came anew never equals an older one.
+Versions (groups ON_WRITE): a write puts a new random mark on its key and deletes the entry. A reader notes the mark
+before it asks the database and stores what it read only if the mark is still the same, compared and stored in one
+script. So whoever read before the commit cannot store after it. Marks are random rather than counted: one that expired
+or was evicted and came anew never equals an older one. The mark of the group is made by the first who asks for a lease:
+a key that was never written has none of its own, and after a flush or a restart of Redis it must not look unwritten to
+a reader who began before.
 """
 
 from __future__ import annotations
@@ -105,7 +107,7 @@ class RedisTier:
         self, group: str, key: str, *, versioned: bool, token: bytes, lease_seconds: float
     ) -> Found | Unavailable:
         """As `read`, and ask for the lease. Store what is made under the version that this gives, with the token."""
-        arguments: list[bytes | int] = [token, max(1, int(1000 * lease_seconds))]
+        arguments: list[bytes | int] = [token, max(1, int(1000 * lease_seconds)), secrets.token_bytes(MARK_BYTES)]
         answer = await self._bounded(self._acquire(keys=self._names(group, key, versioned), args=arguments))
         if isinstance(answer, Unavailable):
             return answer
@@ -133,7 +135,9 @@ class RedisTier:
         The lease goes too, for the sake of groups without versions: who asks from now on waits for nobody who read
         before.
         """
-        pipeline = self._client.pipeline(transaction=True)
+        # Mark first: between the two, the entry is of an older version. No transaction: a Redis that is full refuses
+        # the mark, and would refuse the transaction with it; without one the old entry goes even then.
+        pipeline = self._client.pipeline(transaction=False)
         pipeline.set(self._mark_name(group, key), secrets.token_bytes(MARK_BYTES), ex=MARK_LIFE_SECONDS)
         pipeline.delete(self._entry_name(group, key), self._lease_name(group, key))
         return not isinstance(await self._bounded(pipeline.execute(), patiently=patiently), Unavailable)

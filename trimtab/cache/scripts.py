@@ -14,10 +14,15 @@ if KEYS[3] then
 end
 """
 
-# KEYS: entry, lease, and where versioned group mark, key mark. ARGV: token, life of the lease in ms.
+_MAKE_GROUP_MARK = """
+if KEYS[3] then redis.call('SET', KEYS[3], ARGV[3], 'NX') end
+"""
+
+# KEYS: entry, lease, and where versioned group mark, key mark. ARGV: token, life of the lease in ms, a random mark.
 # Gives {whether the caller has the lease now, version, entry or nil}.
 ACQUIRE = (
-    _VERSION_NOW
+    _MAKE_GROUP_MARK
+    + _VERSION_NOW
     + """
 local leased = 0
 local lease = redis.call('GET', KEYS[2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from contextvars import ContextVar
 
 import pytest
 
@@ -154,3 +155,36 @@ async def test_who_comes_after_leave_does_not_join_the_flight() -> None:
 def test_a_group_with_a_ttl_of_0_is_refused() -> None:
     with pytest.raises(ValueError, match="the TTL of the cache group item is 0 s, must be 1 to"):
         CacheGroup("item", ttl_seconds=0)
+
+
+async def test_a_flight_that_is_over_is_not_joined_before_it_has_landed() -> None:
+    """Its result may be one that those who come now cannot use: they would ask again and again without a pause."""
+    flights: SingleFlight[str, int] = SingleFlight()
+    count = 0
+
+    async def work() -> int:
+        nonlocal count
+        count += 1
+        return count
+
+    async def joins_at_once() -> list[int]:
+        return [await flights.run("k", work) for _ in range(3)]
+
+    assert flights.start("k", work)
+    assert not flights.start("k", work)
+    results = await asyncio.gather(*(joins_at_once() for _ in range(3)))
+    assert all(first < second < third for first, second, third in results)
+
+
+async def test_what_is_started_runs_outside_the_request_that_caused_it() -> None:
+    request: ContextVar[str] = ContextVar("request", default="none")
+    seen: list[str] = []
+    flights: SingleFlight[str, None] = SingleFlight()
+
+    async def work() -> None:
+        seen.append(request.get())
+
+    request.set("mine")
+    flights.start("background", work)
+    await flights.run("foreground", work)
+    assert seen == ["none", "mine"]
