@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -112,24 +112,24 @@ class DrainMiddleware:
         self._drain = drain
         self._ready_path = ready_path
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # Neither this nor the send is a coroutine of its own: they hand on those of their neighbours, which is cheaper.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if self._drain.draining and scope["path"] == self._ready_path:
-            await _not_ready(send)
-            return
+            return self._app(scope, receive, send)
+        drain = self._drain
+        if drain.draining and scope["path"] == self._ready_path:
+            return _not_ready(send)
         client = scope.get("client")
-        is_old = client is not None and self._drain.ages.is_old((client[0], client[1]))
+        is_old = client is not None and drain.ages.is_old(tuple(client))
 
-        async def send_and_close(message: Message) -> None:
+        def send_and_close(message: Message) -> Awaitable[None]:
             # Asked again here: the drain may have begun while the request ran.
-            if message["type"] == "http.response.start" and (is_old or self._drain.draining):
+            if message["type"] == "http.response.start" and (is_old or drain.draining):
                 headers = [header for header in message.get("headers", ()) if header[0].lower() != b"connection"]
                 message = {**message, "headers": [*headers, _CLOSE]}
-            await send(message)
+            return send(message)
 
-        await self._app(scope, receive, send_and_close)
+        return self._app(scope, receive, send_and_close)
 
 
 async def _not_ready(send: Send) -> None:

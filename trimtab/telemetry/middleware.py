@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trimtab.telemetry.collectors.requests import RequestHistogram, request_histogram
 from trimtab.telemetry.request import RequestRecord, current, route_of
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_GONE = 499
 """Status of a request whose client left before the answer began (nginx's number for it)."""
 
@@ -26,7 +25,7 @@ class TelemetryMiddleware:
 
     def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, histogram: RequestHistogram | None = None) -> None:
         self._app = app
-        self._histogram = histogram or request_histogram(registry)
+        self._durations = (histogram or request_histogram(registry)).of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,10 +55,9 @@ class TelemetryMiddleware:
             raise
         finally:
             current.set(outer)
-            route = route_of(scope)
-            record.end(route)
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self._histogram.observe(method, route, status or CLIENT_GONE, (ended or perf_counter()) - started)
+            record.where = route = route_of(scope)
+            seconds = (ended or perf_counter()) - started
+            self._durations[scope["method"], route, status or CLIENT_GONE].observe(seconds)
 
 
 def server_timing(record: RequestRecord) -> tuple[bytes, bytes]:

@@ -24,11 +24,11 @@ SlowStatementReport = Callable[[str, float, str | None], None]
 class RequestRecord:
     """What one request has cost so far."""
 
-    __slots__ = ("_ended_route", "_scope", "database_seconds", "statements")
+    __slots__ = ("database_seconds", "statements", "where")
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
-        self._scope: Mapping[str, Any] | None = scope
-        self._ended_route = UNMATCHED
+        self.where: Mapping[str, Any] | str = scope
+        """The request's scope; when it has ended its route, because connections that it opened keep its context."""
         self.database_seconds = 0.0
         """Seconds that its statements took together, as this process saw it."""
         self.statements = 0
@@ -37,12 +37,7 @@ class RequestRecord:
     @property
     def route(self) -> str:
         """The path template that matched, as far as it is known yet."""
-        return self._ended_route if self._scope is None else route_of(self._scope)
-
-    def end(self, route: str) -> None:
-        """Keep the route and let go of the request: connections that it opened may hold its context for long."""
-        self._ended_route = route
-        self._scope = None
+        return self.where if isinstance(self.where, str) else route_of(self.where)
 
 
 current: ContextVar[RequestRecord | None] = ContextVar("trimtab_request", default=None)

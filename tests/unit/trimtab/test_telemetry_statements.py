@@ -133,7 +133,7 @@ def test_a_record_keeps_its_route_and_not_its_request() -> None:
     scope = {"type": "http", "route": type("Route", (), {"path": "/items/{item_id}"})}
     record = RequestRecord(scope)
     assert record.route == "/items/{item_id}"
-    record.end(record.route)
+    record.where = record.route
     scope.clear()
     assert record.route == "/items/{item_id}"
 
