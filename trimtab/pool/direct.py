@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -20,6 +21,8 @@ ROLLBACK_SECONDS = 5.0
 """How long a rollback of what a block left open may take; after that the connection is closed instead."""
 
 _BREAKING = ("InterfaceError", "InternalClientError")
+
+T = TypeVar("T")
 
 logger = logging.getLogger("trimtab.pool")
 
@@ -61,6 +64,16 @@ class DirectCheckout:
                 raise
         else:
             self._pool._take_back(self._record)
+
+
+async def drivers_errors(opening: Awaitable[T]) -> T:
+    """Opening a connection, with the driver's own error where it fails: SQLAlchemy's dialect translates it."""
+    try:
+        return await opening
+    except Exception as error:
+        if error.__cause__ is not None and type(error).__module__.startswith("sqlalchemy."):
+            raise error.__cause__ from None
+        raise
 
 
 def breaks(error: BaseException) -> bool:

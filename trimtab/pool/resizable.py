@@ -20,7 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from trimtab.pool import age
 from trimtab.pool.check import UnsupportedSQLAlchemyError, check_sqlalchemy
 from trimtab.pool.closing import Closer
-from trimtab.pool.direct import DirectCheckout
+from trimtab.pool.direct import DirectCheckout, drivers_errors
 from trimtab.pool.idle import Idle
 from trimtab.pool.limited import LimitedAsyncPool
 from trimtab.pool.slots import Slots
@@ -159,9 +159,9 @@ class ResizableAsyncPool(Pool):
             if record is None and not self._slots.take():
                 record = await self._slots.wait(self._timeout)
             if record is None:
-                record = await util.greenlet_spawn(self._open)
+                record = await drivers_errors(util.greenlet_spawn(self._open))
             elif record._is_hard_or_soft_invalidated():  # type: ignore[attr-defined]  # see check.py
-                record = await util.greenlet_spawn(self._replace, record)
+                record = await drivers_errors(util.greenlet_spawn(self._replace, record))
         finally:
             if self.on_checkout is not None:
                 self.on_checkout(time.perf_counter() - started)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import exc, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.servers.pgbouncer import PgBouncer
 from deploy.servers.postgres import Login, Postgres
 from tests.integration.conftest import OwnServer
+from tests.integration.trimtab.pool_load import (
+    DEADLINE_SECONDS,
+    WAYS,
+    Load,
+    backends,
+    engine_of,
+    eventually,
+    pool_of,
+    seen_by,
+    use,
+)
 from trimtab.pool import ResizableAsyncPool
 
-DEADLINE_SECONDS = 30.0
 MOST = 16
 TASKS = 24
 
@@ -30,85 +38,11 @@ def login(request: pytest.FixtureRequest, postgres: Postgres, database: str) -> 
     return login
 
 
-@asynccontextmanager
-async def engine_of(login: Login, **arguments: Any) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(login.url("postgresql+asyncpg"), poolclass=ResizableAsyncPool, **arguments)
-    try:
-        yield engine
-    finally:
-        await engine.dispose()
-
-
-def pool_of(engine: AsyncEngine) -> ResizableAsyncPool:
-    pool = engine.sync_engine.pool
-    assert isinstance(pool, ResizableAsyncPool)
-    return pool
-
-
-def backends(postgres: Postgres, database: str) -> int:
-    rows = postgres.execute(
-        f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend'"
-    )
-    count = rows[0][0]
-    assert isinstance(count, int)
-    return count
-
-
-async def eventually(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], what: Callable[[], str]) -> None:
-    deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
-    while True:
-        result = holds()
-        if result if isinstance(result, bool) else await result:
-            return
-        assert asyncio.get_running_loop().time() < deadline, what()
-        await asyncio.sleep(0.02)
-
-
-class Load:
-    """Tasks that run short statements all the time and count what happens."""
-
-    def __init__(self, engine: AsyncEngine, tasks: int = TASKS, statement: str = "SELECT pg_sleep(0.002), :n") -> None:
-        self._engine = engine
-        self._statement = text(statement)
-        self._number = tasks
-        self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
-        self.done = 0
-        self.errors: list[BaseException] = []
-
-    async def _work(self, number: int) -> None:
-        while not self._stopping:
-            try:
-                async with self._engine.begin() as connection:
-                    await connection.execute(self._statement, {"n": str(number)})
-                self.done += 1
-            except Exception as error:
-                self.errors.append(error)
-                await asyncio.sleep(0.01)
-
-    async def more(self, requests: int) -> None:
-        """Wait until so many more have been done."""
-        goal = self.done + requests
-        await eventually(lambda: self.done >= goal, lambda: f"only {self.done} of {goal} done, {self.errors[:3]}")
-
-    async def __aenter__(self) -> Load:
-        self._tasks = [asyncio.create_task(self._work(number)) for number in range(self._number)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._stopping = True
-        await asyncio.gather(*self._tasks)
-
-
 async def test_a_resize_takes_effect_under_load_and_fails_no_request(
     login: Login, postgres: Postgres, database: str, pgbouncer: PgBouncer
 ) -> None:
-    def connections() -> int:
-        if login.port == postgres.port:
-            return backends(postgres, database)
-        return sum(client["user"] == login.user for client in pgbouncer.console("SHOW CLIENTS"))
-
-    async with engine_of(login, pool_size=2) as engine, Load(engine) as load:
+    connections = seen_by(postgres, pgbouncer, login, database)
+    async with engine_of(login, pool_size=2) as engine, Load(engine, TASKS) as load:
         pool = pool_of(engine)
         for size in (2, 10, 3, MOST, 1, 8, 8, 5):
             await pool.resize(size)
@@ -203,19 +137,16 @@ async def test_cancelled_tasks_lose_no_connection(login: Login) -> None:
     async with engine_of(login, pool_size=4) as engine:
         pool = pool_of(engine)
 
-        async def request() -> None:
-            async with engine.begin() as connection:
-                await connection.execute(text("SELECT pg_sleep(0.005)"))
-
         for _ in range(30):
-            tasks = [asyncio.create_task(request()) for _ in range(12)]
+            tasks = [asyncio.create_task(use(engine, WAYS[number % 2], 0.005)) for number in range(12)]
             await pool.resize(dice.randint(1, 6))
             await asyncio.sleep(dice.random() * 0.02)
             for task in dice.sample(tasks, 6):
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results), results
-            assert (pool.checkedout(), pool.waiting()) == (0, 0)
+            await eventually(lambda: pool.checkedout() == 0, lambda: f"not all came back: {pool.status()}")
+            assert pool.waiting() == 0
         await pool.resize(4)
         held = [await asyncio.wait_for(engine.connect().start(), DEADLINE_SECONDS) for _ in range(4)]
         for connection in held:
