@@ -24,6 +24,10 @@ GROUPS = (
     ("report", Invalidation.NONE, ("orders", "order_lines", "items")),
 )
 
+STALE_SECONDS = 2.0
+"""Where the TTL decides staleness an answer is served so much longer while one caller makes it anew: nobody waits for a
+search or a report only because it expired."""
+
 
 @dataclass(frozen=True)
 class Catalog:
@@ -46,7 +50,13 @@ class Catalog:
             password=settings.redis_password.get_secret_value() or None,
         )
         groups = [
-            CacheGroup(name, ttl_seconds=settings.cache_ttl_seconds[name], invalidation=how, tables=tables)
+            CacheGroup(
+                name,
+                ttl_seconds=settings.cache_ttl_seconds[name],
+                invalidation=how,
+                tables=tables,
+                stale_seconds=STALE_SECONDS if how is Invalidation.NONE else 0,
+            )
             for name, how, tables in GROUPS
         ]
         return cls(
