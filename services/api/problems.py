@@ -60,7 +60,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProblemError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    for error in (CheckoutTimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError,
+    for error in (CheckoutTimeoutError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
                   asyncpg.TooManyConnectionsError, asyncpg.InterfaceError, asyncpg.InternalClientError,
                   TimeoutError, OSError):  # fmt: skip
         app.add_exception_handler(error, _unavailable)
@@ -81,7 +81,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The framework names the methods of the first route of this path only.
+        methods = request.app.openapi()["paths"].get(_route(request), {})
+        headers["Allow"] = ", ".join(sorted(method.upper() for method in methods)) or headers.get("Allow", "GET")
+    return problem(error.status_code, str(error.detail), headers=headers)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -48,6 +49,12 @@ async def list_items(
 async def search_items(request: Request, q: Annotated[SearchText, Query()], limit: Limit = DEFAULT_PAGE) -> Response:
     """Items whose name contains the text, best match first."""
     return bytes_answer(await service.search(catalog_of(request), q, limit))
+
+
+@router.api_route("/search", methods=["PATCH", "DELETE"], include_in_schema=False)
+async def search_cannot_be_changed() -> None:
+    """Otherwise `search` would be an item's id that is no number."""
+    raise HTTPException(405)
 
 
 @router.get("/{item_id}", response_model=Item, responses=errors(details=NO_ITEM))

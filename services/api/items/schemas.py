@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 MAX_ID = 2**63 - 1
@@ -15,6 +23,7 @@ DEFAULT_PAGE = 20
 MAX_PAGE = 100
 MIN_QUERY_LENGTH = 3
 """A shorter text has no trigram, so no index could help to find it."""
+MAX_QUERY_LENGTH = 100
 
 NO_NUL = r"^[^\x00]*$"
 NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
@@ -25,6 +34,20 @@ def storable(text: str) -> str:
     """PostgreSQL's text holds neither NUL nor halves of surrogate pairs."""
     if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("must not contain NUL or unpaired surrogates")
+    return text
+
+
+def trimmed(text: str) -> str:
+    """Without the blanks around it. The longest length is of what was sent, the shortest of what is left."""
+    text = text.strip()
+    if not text:
+        raise ValueError("must not be blank")
+    return text
+
+
+def searchable(text: str) -> str:
+    if len(text) < MIN_QUERY_LENGTH:
+        raise ValueError(f"must have at least {MIN_QUERY_LENGTH} characters beside the blanks around it")
     return text
 
 
@@ -39,27 +62,30 @@ _MADE = "2026-01-31T12:00:00Z"
 _ITEM: dict[str, JsonValue] = {"id": 17, **_NEW, "created_at": _MADE, "updated_at": _MADE}
 _SUMMARY: dict[str, JsonValue] = {"id": 17, "name": "Brass lamp", "category": "lighting", "price_cents": 4900}
 
-# Strict: the document says integer, so "5" is not one.
-ItemId = Annotated[int, Field(ge=1, le=MAX_ID, strict=True)]
+
+def number(value: object) -> object:
+    """Of JSON: 5 and 5.0 are integers, "5" and true are none."""
+    if isinstance(value, str | bool):
+        raise ValueError("must be a number")
+    return value
+
+
+ItemId = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(number)]
 Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(storable),
-    _shown(NOT_BLANK),
+    str, Field(min_length=1, max_length=200), AfterValidator(storable), AfterValidator(trimmed), _shown(NOT_BLANK)
 ]
 Description = Annotated[str, Field(max_length=4000), AfterValidator(storable), _shown(NO_NUL)]
 Category = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
-    AfterValidator(storable),
-    _shown(NOT_BLANK),
+    str, Field(min_length=1, max_length=64), AfterValidator(storable), AfterValidator(trimmed), _shown(NOT_BLANK)
 ]
-PriceCents = Annotated[int, Field(ge=0, le=MAX_PRICE_CENTS, strict=True)]
-Stock = Annotated[int, Field(ge=0, le=MAX_STOCK, strict=True)]
+PriceCents = Annotated[int, Field(ge=0, le=MAX_PRICE_CENTS), BeforeValidator(number)]
+Stock = Annotated[int, Field(ge=0, le=MAX_STOCK), BeforeValidator(number)]
 SearchText = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=MIN_QUERY_LENGTH, max_length=100),
+    Field(min_length=MIN_QUERY_LENGTH, max_length=MAX_QUERY_LENGTH),
     AfterValidator(storable),
+    AfterValidator(trimmed),
+    AfterValidator(searchable),
     _shown(THREE_NOT_BLANK),
 ]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator
 
-from services.api.items.schemas import ItemId
+from services.api.items.schemas import ItemId, number
 
 MAX_LINES = 20
 MAX_QUANTITY = 1000
@@ -24,7 +24,7 @@ class NewLine(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     item_id: ItemId
-    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY, strict=True)]
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(number)]
 
 
 class NewOrder(BaseModel):
