@@ -13,7 +13,8 @@ from loadtests.plan import LoadPlan, PlanError
 from loadtests.stream import Progress, progress_line, result_line
 
 
-def main(arguments: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
+    """The command line; `run` and `job` take the same plan."""
     parser = argparse.ArgumentParser(prog="python -m loadtests", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run here, against --url")
@@ -26,11 +27,15 @@ def main(arguments: list[str] | None = None) -> int:
     for command in (run, job):
         _add_plan(command)
         command.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
     try:
-        plan = _plan(options)
+        plan = plan_of(options)
     except (PlanError, MixError) as error:
-        parser.error(str(error))
+        parser().error(str(error))
     try:
         outcome = _run_here(options, plan) if options.command == "run" else _run_as_job(options, plan)
     except (ConnectionError, RuntimeError) as error:
@@ -58,7 +63,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mix", default=shares, help="percent by kind (default: %(default)s)")
 
 
-def _plan(options: argparse.Namespace) -> LoadPlan:
+def plan_of(options: argparse.Namespace) -> LoadPlan:
     return LoadPlan(
         url=options.url,
         users=options.users,

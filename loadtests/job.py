@@ -32,6 +32,7 @@ def manifest(name: str, namespace: str, image: str, plan: LoadPlan) -> dict[str,
         "--items": plan.items,
         "--zipf-percent": plan.zipf_percent,
         "--seed": plan.seed,
+        "--sign-in-seconds": plan.sign_in_seconds,
         "--mix": mix,
     }
     return {

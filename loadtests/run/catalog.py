@@ -76,6 +76,7 @@ def catalog_user(
             self.keys = ZipfKeys(plan.items, plan.zipf_percent / 100, self.random)
             self.account = prepared.accounts[number % len(prepared.accounts)]
             self.created: list[int] = []
+            _try_once(self.client, plan.url)
 
         def wait_time(self) -> float:
             return plan.think_milliseconds / 1000
@@ -167,6 +168,15 @@ def catalog_user(
             return None
 
     return CatalogUser
+
+
+def _try_once(session: FastHttpSession, url: str) -> None:
+    """Let a connection that ends without an answer be a failure, as it is to whoever waits for that answer.
+
+    geventhttpclient sends a GET or DELETE anew in that case, as many times as its pool has places and once more
+    (11 here), and has no setting for it; locust's `max_retries` is another thing. So a pod that dies would not show.
+    """
+    session.client.clientpool.get_client(url)._connection_pool.size = -1
 
 
 def _outcome(status: int, allowed: Sequence[int], headers: Any) -> str:

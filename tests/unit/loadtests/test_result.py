@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import fields
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtests.__main__ import parser, plan_of
 from loadtests.job import manifest
+from loadtests.mix import Mix
 from loadtests.plan import LoadPlan
 from loadtests.recorder import Recorder, bin_of, quantile
 from loadtests.result import result
@@ -58,6 +62,26 @@ def test_the_result_survives_the_log() -> None:
     assert read_line(progress_line(progress)) == progress
     assert read_line("[INFO] locust: Ramping to 2 users") is None
     assert read_line("{not json") is None
+
+
+def test_percentiles_are_of_their_rank() -> None:
+    recorder = Recorder()
+    for milliseconds in range(1, 101):
+        recorder.record(1, "read", float(milliseconds), "ok")
+    summary = result(PLAN, recorder, "2026-01-01T00:00:00+00:00", {}, [1, 2, 2])["summary"]
+    found = [summary[f"p{percent}Milliseconds"] for percent in (50, 95, 99)]
+    assert found == [pytest.approx(rank, rel=0.0101) for rank in (50, 95, 99)]
+
+
+def test_the_job_runs_the_whole_plan() -> None:
+    plan = LoadPlan(
+        url="http://api:8000", users=3, ramp_seconds=2, hold_seconds=7, think_milliseconds=11, items=13,
+        zipf_percent=70, seed=17, sign_in_seconds=19, mix=Mix({"read": 75, "report": 25}),
+    )  # fmt: skip
+    assert all(getattr(plan, field.name) != field.default for field in fields(plan)), "a default would not show"
+    (container,) = manifest("loadtest", "catalog", "image", plan)["spec"]["template"]["spec"]["containers"]
+    arguments = [*container["command"][3:], *container["args"]]
+    assert plan_of(parser().parse_args(arguments)) == plan
 
 
 def test_the_job_is_never_retried_and_runs_restricted() -> None:
