@@ -46,6 +46,12 @@ class FakeConnection:
 
     def rollback(self) -> None: ...
 
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def is_in_transaction(self) -> bool:
+        return False
+
     def close(self) -> None:
         assert not self.closed, "closed twice"
         self.closed = True
@@ -54,7 +60,7 @@ class FakeConnection:
 
 
 class Fleet:
-    """Tasks that hold connections of the pool until they are told to return them."""
+    """Tasks that hold connections of the pool, in both ways in turn, until they are told to return them."""
 
     def __init__(self, pool: ResizableAsyncPool) -> None:
         self._pool = pool
@@ -63,7 +69,17 @@ class Fleet:
 
     def start(self) -> None:
         release = asyncio.Event()
-        self.tasks.append((asyncio.create_task(self._hold(release)), release))
+        hold = self._hold if len(self.tasks) % 2 else self._hold_directly
+        self.tasks.append((asyncio.create_task(hold(release)), release))
+
+    async def _hold_directly(self, release: asyncio.Event) -> None:
+        """One that is cancelled takes its connection along."""
+        try:
+            async with self._pool.connection() as driver:
+                assert not driver.closed, "handed out after it was closed"
+                await release.wait()
+        except (RefusedError, asyncio.CancelledError):
+            return
 
     async def _hold(self, release: asyncio.Event) -> None:
         try:
