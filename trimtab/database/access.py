@@ -80,20 +80,19 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """BEGIN, then COMMIT; ROLLBACK where the block raises."""
+        """BEGIN, then COMMIT; ROLLBACK where the block raises. TimeoutError out of COMMIT: nobody knows the outcome."""
         async with self._connection() as driver:
             transaction = driver.transaction()
-            await _timed(BEGIN, transaction.start())
+            await _timed(BEGIN, transaction.start(), self._timeout)
             try:
                 yield Transaction(driver, self._timeout)
             except BaseException:
                 # For a pooler's sake even where the connection will be closed: it would close the server's, too. What
                 # fails here is not what went wrong, and the pool hands on no connection with an open transaction.
                 with suppress(Exception):
-                    async with asyncio.timeout(ROLLBACK_SECONDS):
-                        await _timed(ROLLBACK, transaction.rollback())
+                    await _timed(ROLLBACK, transaction.rollback(), ROLLBACK_SECONDS)
                 raise
-            await _timed(COMMIT, transaction.commit())
+            await _timed(COMMIT, transaction.commit(), self._timeout)
 
     async def close(self) -> None:
         """Close the pool's connections."""
@@ -135,9 +134,11 @@ async def _first(driver: Any, seconds: float, statement: Statement[R], values: M
     return record if record is None or row is None else row(record)
 
 
-async def _timed(name: str, round_trip: Awaitable[object]) -> None:
+async def _timed(name: str, round_trip: Awaitable[object], seconds: float) -> None:
+    """The driver's own round trips around a transaction wait for ever where an answer is lost."""
     started = perf_counter()
     try:
-        await round_trip
+        async with asyncio.timeout(seconds):
+            await round_trip
     finally:
         note_statement(name, perf_counter() - started)
