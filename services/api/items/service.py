@@ -7,7 +7,7 @@ from typing import Any
 from services.api.answers import encode
 from services.api.catalog import Catalog
 from services.api.items import keys, repository
-from services.api.items.cache import forget_items
+from services.api.items.cache import forget_items, writing_items
 from services.api.items.schemas import ItemChange, NewItem
 from services.api.problems import ProblemError
 
@@ -49,17 +49,17 @@ async def create(catalog: Catalog, item: NewItem) -> dict[str, Any]:
 
 
 async def change(catalog: Catalog, item_id: int, change: ItemChange) -> dict[str, Any]:
-    row = await repository.change(catalog.database, item_id, change.changes())
-    if row is None:
-        raise no_item(item_id)
-    await forget_items(catalog.cache, [item_id])
+    async with writing_items(catalog.cache, [item_id]):
+        row = await repository.change(catalog.database, item_id, change.changes())
+        if row is None:
+            raise no_item(item_id)
     return dict(row)
 
 
 async def remove(catalog: Catalog, item_id: int) -> None:
-    if not await repository.remove(catalog.database, item_id):
-        raise no_item(item_id)
-    await forget_items(catalog.cache, [item_id])
+    async with writing_items(catalog.cache, [item_id]):
+        if not await repository.remove(catalog.database, item_id):
+            raise no_item(item_id)
 
 
 def no_item(item_id: int) -> ProblemError:

@@ -7,14 +7,16 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+import asyncpg
 import orjson
 
 from services.api.catalog import Catalog
 from services.api.database import Queries, Row
-from services.api.items.cache import forget_items
+from services.api.items.cache import writing_items
 from services.api.orders import repository
 from services.api.orders.schemas import NewOrder
 from services.api.problems import ProblemError
+from services.api.users.service import CHALLENGE, NOBODY
 
 SHORT = "There is not enough left of some items; order less"
 
@@ -29,11 +31,13 @@ async def place(catalog: Catalog, user_id: int, key: str | None, order: NewOrder
     wanted = dict(sorted((line.item_id, line.quantity) for line in order.lines))
     request_hash = hashlib.sha256(orjson.dumps(list(wanted.items()))).digest()
     try:
-        async with catalog.database.transaction() as transaction:
+        async with writing_items(catalog.cache, wanted), catalog.database.transaction() as transaction:
             placed = await _place(transaction, user_id, key, request_hash, wanted)
     except _ReplayedError:
         return await _replay(catalog, user_id, key, request_hash), False
-    await forget_items(catalog.cache, wanted)
+    except asyncpg.ForeignKeyViolationError:
+        # Of what an order refers to, items are never removed.
+        raise ProblemError(401, NOBODY, headers=CHALLENGE) from None
     return placed, True
 
 
