@@ -23,10 +23,17 @@ DEADLINE_SECONDS = 40.0
 EPOCH = "019b0000-0000-7000-8000-000000000000"
 
 
-def example() -> str:
-    found = re.search(r"<!-- example -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None, f"{PAGE} has no example"
+def example(name: str = "example") -> str:
+    found = re.search(rf"<!-- {name} -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found is not None, f"{PAGE} has no example {name!r}"
     return found[1]
+
+
+def example_with_answers() -> str:
+    """As the page says: in place of the plain install."""
+    plain = "tunable.install(app)  #\n"
+    assert example().count(plain) == 1
+    return example().replace(plain, example("answers"))
 
 
 async def eventually(holds: Callable[[], object], what: str) -> None:
@@ -59,9 +66,14 @@ class Service:
         return None
 
 
-@pytest.fixture
+@pytest.fixture(params=[example, example_with_answers])
 async def service(
-    pooled: Login, postgres: Postgres, database: str, clean_redis: RedisServer, tmp_path: Path
+    request: pytest.FixtureRequest,
+    pooled: Login,
+    postgres: Postgres,
+    database: str,
+    clean_redis: RedisServer,
+    tmp_path: Path,
 ) -> AsyncIterator[Service]:
     postgres.execute(
         "CREATE TABLE items (id int PRIMARY KEY, name text NOT NULL)",
@@ -69,7 +81,7 @@ async def service(
         "GRANT ALL ON items TO catalog_app",
         database=database,
     )
-    (tmp_path / "service.py").write_text(example())
+    (tmp_path / "service.py").write_text(request.param())
     port, metrics_port = ports.draw(), ports.draw()
     environment = os.environ | {
         "DATABASE_URL": pooled.url("postgresql+asyncpg"),
@@ -98,10 +110,15 @@ async def service(
 
 async def test_the_example_serves_caches_and_follows_its_knobs(service: Service) -> None:
     client = service.client
-    for _ in range(2):
-        assert (await client.get("/items/7")).json() == {"id": 7, "name": "item 7"}
+    made, from_memory = [await client.get("/items/7") for _ in range(2)]
+    assert made.json() == {"id": 7, "name": "item 7"}
+    assert re.fullmatch(r'db;dur=\d+\.\d;desc="1 statement"', made.headers.pop("server-timing"))
+    del made.headers["date"], from_memory.headers["date"]
+    assert (from_memory.content, from_memory.headers) == (made.content, made.headers)
     assert (await client.get("/items/700")).status_code == 404
     assert await service.metric('trimtab_cache_requests_total{group="item",result="hit",tier="memory"}') == 1
+    assert await service.metric("trimtab_slow_statements_total") is not None
+    assert await service.metric("trimtab_admission_limit") == 64
     assert (await client.put("/items/7", params={"name": "seven"})).status_code == 200
     assert (await client.get("/items/7")).json()["name"] == "seven"
     assert await service.metric("trimtab_pool_size") == 5
