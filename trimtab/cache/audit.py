@@ -10,6 +10,7 @@ second and key); a write by this process in that time is seen, and that audit is
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import sys
 import time
@@ -49,8 +50,10 @@ class Auditor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def gap(self) -> int:
-        """Hits until the next audit: geometric, so that no rhythm of the traffic decides which are audited."""
-        return 1 + int(random.expovariate(self._share)) if self._share > 0 else sys.maxsize
+        """Which of the next hits is audited: geometric, so that no rhythm of the traffic decides."""
+        if not 0 < self._share < 1:
+            return 1 if self._share else sys.maxsize
+        return 1 + int(random.expovariate(-math.log1p(-self._share)))
 
     def draws(self) -> bool:
         """Whether this one answer is to be audited."""

@@ -148,6 +148,7 @@ class Filler:
         life = state.new_life_milliseconds(negative=payload is None)
         entry = Entry(payload, int(1000 * started), life, version or NO_VERSION, int(1000 * seconds))
         held = state.hold(entry, started)
+        held.is_made = True
         if life > 0 and seconds < MAX_FILL_SECONDS:
             self._remember(state, key, held, writes)
             if version is not None and self._redis is not None:

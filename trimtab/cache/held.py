@@ -19,13 +19,14 @@ class Held:
     `fresh_until`  end of the life under the TTL in force
     `stale_until`  end of the window after it
     `here_until`   until when this process need not ask whether another pod wrote (groups ON_WRITE; else never)
+    `is_made`      whether this process made it, rather than found it in Redis
     `retry_at`     before it nobody begins to make it anew: somebody is at it, or failed a moment ago
     `used`         whether it was read since the memory last considered to evict it
     """
 
     __slots__ = (
-        "due", "fetched", "fresh_until", "here_until", "life_seconds", "making_seconds", "payload", "retry_at",
-        "stale_until", "used", "written",
+        "due", "fetched", "fresh_until", "here_until", "is_made", "life_seconds", "making_seconds", "payload",
+        "retry_at", "stale_until", "used", "written",
     )  # fmt: skip
 
     def __init__(self, entry: Entry, fetched: float) -> None:
@@ -37,6 +38,7 @@ class Held:
         self.making_seconds = entry.making_milliseconds / 1000
         self.retry_at = 0.0
         self.used = False
+        self.is_made = False
         self.due = self.fresh_until = self.stale_until = self.here_until = 0.0
 
     def bind(self, ttl_seconds: float, window_seconds: float, l1_seconds: float) -> None:

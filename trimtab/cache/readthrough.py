@@ -70,7 +70,7 @@ class Cache:
             group.name: GroupState(group, self._memory.of(group.name), self.stats.of[group.name]) for group in groups
         }
         for state in self._states.values():
-            state.audit_at = self._auditor.gap()
+            state.audit_at = self._auditor.gap() - 1
 
     @property
     def groups(self) -> list[CacheGroup]:
@@ -148,6 +148,9 @@ class Cache:
             state.stats.count("memory", "miss")
             return await self._find(state, key, load, now)
         held.used = True
+        if state.audit_due or state.stats.hits >= state.audit_at:
+            self._draw_next_audit(state)
+            self._auditor.begin(state, key, held.payload, load)
         if held.payload is None:
             state.stats.count("memory", "negative")
         elif now < held.fresh_until:
@@ -156,10 +159,6 @@ class Cache:
             state.stats.count("memory", "stale")
         if now >= held.due:
             self._refresher.consider(state, key, load, held, now)
-        if state.audit_due or state.stats.hits >= state.audit_at:
-            state.audit_due = False
-            state.audit_at = state.stats.hits + self._auditor.gap()
-            self._auditor.begin(state, key, held.payload, load)
         return held.payload
 
     async def invalidate(self, group: str, key: str) -> None:
@@ -211,7 +210,7 @@ class Cache:
         held = None
         while held is None:  # None: a refresh was joined that another pod is at
             held = await self._flights.run((state.name, key), lambda: self._filler.find(state, key, load))
-        if held.written < now:  # older than the asking, so it came from a cache
+        if not held.is_made:
             if now >= held.due:
                 self._refresher.consider(state, key, load, held, now)
             if self._auditor.draws():
@@ -219,10 +218,15 @@ class Cache:
         return held.payload
 
     def _leaves_to_audit(self, state: GroupState) -> bool:
-        """Draw when the next hit is audited, and whether there is room to audit this one."""
-        state.audit_at = state.stats.hits + self._auditor.gap()
+        """Whether there is room to audit this hit."""
+        self._draw_next_audit(state)
         state.audit_due = self._auditor.has_room()
         return state.audit_due
+
+    def _draw_next_audit(self, state: GroupState) -> None:
+        """Counted from the hit that is being served, which is not in `hits` yet."""
+        state.audit_due = False
+        state.audit_at = state.stats.hits + self._auditor.gap()
 
     def _forget(self, state: GroupState, key: str) -> None:
         """Also what is just being made: who asks from now on must not get it."""

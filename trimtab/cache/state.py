@@ -19,7 +19,7 @@ class GroupState:
     """Of one group.
 
     `writes` counts the invalidations in this process: what was being made before one of them is not kept.
-    `audit_at` is the number of hits at which the next one is left to the audit.
+    When `audit_at` hits were counted the next one is left to the audit; `audit_due`: peek has left it.
     """
 
     __slots__ = (

@@ -26,6 +26,11 @@ class Clock:
         self.rate = 1.0
         self._began = time.time()
 
+    def freeze(self) -> None:
+        """Let it stand, but for what it is moved on."""
+        self.ahead = self() - self._began
+        self.rate = 0.0
+
     def __call__(self) -> float:
         return self._began + self.rate * (time.time() - self._began) + self.ahead
 
@@ -82,10 +87,18 @@ class Pods:
         self._open.append((cache, client))
         return cache
 
+    def client(self, cache: Cache) -> Redis:
+        """The client that a cache was made with."""
+        return next(client for each, client in self._open if each is cache)
+
     def scripts_run(self) -> int:
         """Scripts that Redis has run: each look at a lease and each store is one."""
         with redis.Redis.from_url(self._url) as client:
             return int(client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+    def is_idle(self) -> bool:
+        """Whether no pod is making an answer."""
+        return not any(cache._flights._flights for cache, _ in self._open)
 
     async def close(self) -> None:
         for cache, client in self._open:
@@ -98,3 +111,15 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
+
+
+async def until_read(database: Database, reads: int) -> None:
+    """Wait until the database was read so often."""
+    await until(lambda: database.reads >= reads)
+
+
+async def until_it_gives(cache: Cache, group: str, key: str, database: Database, answer: bytes) -> None:
+    """Ask until it does; fail after DEADLINE_SECONDS."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await cache.get(group, key, database.load(key)) != answer:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
