@@ -137,10 +137,10 @@ def test_a_server_outlives_the_thread_that_started_it(own_server: OwnServer) -> 
     assert started[0].running
 
 
-def test_a_given_directory_is_kept_with_its_data(tmp_path: Path) -> None:
-    with Postgres(fsync=False, directory=tmp_path / "pg") as server:
+def test_a_given_directory_is_kept_with_its_data(installation: Installation, tmp_path: Path) -> None:
+    with Postgres(installation=installation, fsync=False, directory=tmp_path / "pg") as server:
         server.execute("CREATE TABLE kept (id int)", database="catalog")
-    with Postgres(fsync=False, directory=tmp_path / "pg") as server:
+    with Postgres(installation=installation, fsync=False, directory=tmp_path / "pg") as server:
         assert server.execute("SELECT count(*) FROM kept", database="catalog") == [(0,)]
 
 
