@@ -173,6 +173,7 @@ class PoolMachine(RuleBasedStateMachine):
     # One request.
 
     async def _request(self, request: Request, kind: Kind, way: Way) -> None:
+        killed_before = len(self.killed)
         try:
             async with self._driver(way) as (driver, fetch):
                 request.pid = driver.get_server_pid()
@@ -188,7 +189,8 @@ class PoolMachine(RuleBasedStateMachine):
         except exc.TimeoutError:
             self.gave_up += 1
         except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            if request.pid not in self.killed:
+            while_opening = request.pid is None and len(self.killed) > killed_before
+            if request.pid not in self.killed and not while_opening:
                 raise
 
     @asynccontextmanager
