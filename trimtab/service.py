@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
-from trimtab.admission import AdmissionMiddleware, ConcurrencyLimiter
+from trimtab.admission import AdmissionMiddleware, AimdRule, ConcurrencyLimiter
 from trimtab.answers import AnswersMiddleware, CachedRoute
 from trimtab.cache import Cache
 from trimtab.drain import MAX_CONNECTION_AGE_SECONDS, Drain, DrainMiddleware
@@ -47,8 +47,9 @@ class Trimtab:
     """The tunable parts of one process, wired to its knobs document (TRIMTAB_KNOBS).
 
     The settings in force without a document are those that the parts were made with: the engine's pool size, the
-    groups' TTLs, `concurrency` requests in progress. `metrics_port` None: no metrics port, the caller serves
-    `registry`. Statements that take `slow_statement_seconds` or longer are logged (math.inf: none are).
+    groups' TTLs, `concurrency` requests in progress. `admission` lowers those while the database is slow (give it a
+    higher `slow_seconds` where the normal answer takes seconds; None: never). `metrics_port` None: no metrics port, the
+    caller serves `registry`. Statements that take `slow_statement_seconds` or longer are logged (math.inf: none are).
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Trimtab:
         engine: AsyncEngine | None = None,
         cache: Cache | None = None,
         concurrency: int = DEFAULT_CONCURRENCY,
+        admission: AimdRule | None = AimdRule(),
         max_connection_age_seconds: float = MAX_CONNECTION_AGE_SECONDS,
         metrics_port: int | None = DEFAULT_METRICS_PORT,
         slow_statement_seconds: float = SLOW_STATEMENT_SECONDS,
@@ -65,7 +67,7 @@ class Trimtab:
     ) -> None:
         self.engine = engine
         self.cache = cache
-        self.limiter = ConcurrencyLimiter(concurrency)
+        self.limiter = ConcurrencyLimiter(concurrency, rule=admission)
         self.drain = Drain(max_connection_age_seconds)
         self.slow_statements = SlowStatementLog(slow_statement_seconds)
         self.registry = registry if registry is not None else new_registry()
@@ -142,7 +144,7 @@ class Trimtab:
         if self.engine is not None and api.pool_size is not None:
             await self.pool.resize(api.pool_size)
         if api.concurrency is not None:
-            self.limiter.set_limit(api.concurrency)
+            self.limiter.set_ceiling(api.concurrency)
         if self.cache is not None:
             declared = {group.name for group in self.cache.groups}
             for group, seconds in api.cache_ttl_seconds.items():

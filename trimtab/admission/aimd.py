@@ -1,8 +1,8 @@
 """AIMD: how the limit in force moves below its ceiling while the database is slower than its callers.
 
-Formula: over a window of n = max(limit, 20) completions, b of them bad:
-             b > n/2    limit <- max(floor, 0.7 limit)        at once, as soon as b says so
-             otherwise  limit <- min(ceiling, limit + k)      k = 1, 2, 3...: such windows in a row
+Formula: over a window of n = max(limit, 20) completions, b of the c so far bad, w their mean duration:
+             b > max(c, min(n, 40))/2   limit <- max(floor, limit x min(0.8, max(0.25, slow_seconds/w)))     at once
+             c = n                      limit <- min(ceiling, limit + k)     k = 1, 2, 3...: such windows in a row
          floor = max(2, ceiling/8).
          bad: in progress for longer than `slow_seconds`, given up by the client, or failed for want of the database.
 Units:   requests; seconds from admission to the end of the answer, without the time in admission's own queue.
@@ -11,8 +11,9 @@ Regime:  only while the limit binds: a window begins when somebody has to wait, 
          only requests admitted since count, so that each change is seen to work before the next (once a round trip).
          A limit that has not bound for 60 s is forgotten: what the tuner set is in force again.
 Source:  Chiu and Jain 1989 (AIMD needs no word between the pods that share the database); Jacobson 1988 (once a round
-         trip); Welsh and Culler 2003 (AIMD on a quantile of response times against an absolute bound);
-         RFC 9438 (0.7, growth that accelerates). Compared with its rivals in docs/concepts/admission.md.
+         trip); Welsh and Culler 2003 (AIMD on a quantile of response times against an absolute bound); Little's law and
+         Alizadeh 2010 (a decrease by as much as is too much: w = limit/throughput); RFC 9438 (growth that accelerates).
+         Compared with its rivals in docs/concepts/admission.md.
 
 Pure: no clock, no I/O; time comes in as an argument.
 """
@@ -22,7 +23,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 1.5
 FORGET_SECONDS = 60.0
 
 
@@ -31,18 +32,21 @@ class AimdRule:
     """The constants. `slow_seconds` is what the typical request must stay below; keep it below the timeouts behind."""
 
     slow_seconds: float = SLOW_SECONDS
-    decrease: float = 0.7
+    least_factor: float = 0.25
+    largest_factor: float = 0.8
     bad_share: float = 0.5
     floor_share: float = 0.125
     least_limit: int = 2
     least_window: int = 20
+    decided_by: int = 40
     forget_seconds: float = FORGET_SECONDS
 
     def __post_init__(self) -> None:
         if self.slow_seconds <= 0:
             raise ValueError(f"slow_seconds is {self.slow_seconds}, it must be above 0")
-        if not 0 < self.decrease < 1:
-            raise ValueError(f"the factor of a decrease is {self.decrease}, it must lie between 0 and 1")
+        if not 0 < self.least_factor <= self.largest_factor < 1:
+            factors = f"{self.least_factor} and {self.largest_factor}"
+            raise ValueError(f"the factors of a decrease are {factors}, they must lie between 0 and 1, in order")
 
     def floor(self, ceiling: int) -> int:
         """The limit is never lowered below this."""
@@ -52,9 +56,18 @@ class AimdRule:
         """How many completions are judged together."""
         return max(limit, self.least_window)
 
-    def lowered(self, limit: int, ceiling: int) -> int:
-        """The limit after a bad window; the limit itself where it is at the floor."""
-        return min(limit, max(self.floor(ceiling), int(self.decrease * limit)))
+    def is_bad(self, bad: int, completions: int, size: int) -> bool:
+        """Whether a window of `size`, of which `completions` are known, has shown enough."""
+        return bad > self.bad_share * max(completions, min(size, self.decided_by))
+
+    def lowered(self, limit: int, ceiling: int, mean_seconds: float) -> int:
+        """The limit after a bad window; the limit itself where it is at the floor.
+
+        With it the mean duration would be `slow_seconds`, if all that is too long is spent in queues behind.
+        """
+        wanted = self.slow_seconds / mean_seconds if mean_seconds > 0 else 1.0
+        factor = min(self.largest_factor, max(self.least_factor, wanted))
+        return min(limit, max(self.floor(ceiling), int(factor * limit)))
 
     def raised(self, limit: int, ceiling: int, in_a_row: int) -> int:
         """The limit after the `in_a_row`-th window in a row that was not bad."""
@@ -65,8 +78,8 @@ class Aimd:
     """The limit in force, and the window that is being watched. `rule` None: the limit is the ceiling."""
 
     __slots__ = (
-        "_bad", "_bound", "_bound_at", "_changed_at", "_completions", "_in_a_row", "_size", "ceiling", "limit", "rule",
-        "watching",
+        "_bad", "_bound", "_bound_at", "_changed_at", "_completions", "_in_a_row", "_seconds", "_size", "ceiling",
+        "limit", "rule", "watching",
     )  # fmt: skip
 
     def __init__(self, ceiling: int, rule: AimdRule | None) -> None:
@@ -116,8 +129,9 @@ class Aimd:
         elif not asked:
             return
         self._completions += 1
-        if self._bound and self._bad > self.rule.bad_share * self._size:
-            self._change(self.rule.lowered(self.limit, self.ceiling), now)
+        self._seconds += now - admitted_at
+        if self._bound and self.rule.is_bad(self._bad, self._completions, self._size):
+            self._change(self.rule.lowered(self.limit, self.ceiling, self._seconds / self._completions), now)
             self._in_a_row = 0
         elif self._completions >= self._size:
             if not self._bound:
@@ -137,4 +151,5 @@ class Aimd:
         self._bound = bound
         self._completions = 0
         self._bad = 0
+        self._seconds = 0.0
         self._size = 0 if self.rule is None else self.rule.window(self.limit)

@@ -128,10 +128,6 @@ class ConcurrencyLimiter:
         self._aimd.set_ceiling(_checked(ceiling))
         self._follow()
 
-    def set_limit(self, limit: int) -> None:
-        """The former name of set_ceiling."""
-        self.set_ceiling(limit)
-
     def try_acquire(self) -> float | None:
         """Take a place if one is free: the time of admission, None where there is none."""
         if self._in_flight < self._limit:

@@ -1,7 +1,6 @@
 """Admission as ASGI middleware: who gets no place is answered with an honest 503.
 
-A request that finds a free place pays for a comparison and a look at the clock. Only while somebody has to wait are
-statuses read and durations judged. Who waits is listened to: a client that leaves frees its place in the queue.
+A request that finds a free place pays for a comparison, a look at the clock and a look at its answer's headers. Who waits is listened to: a client that leaves frees its place in the queue.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Collection
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,55 +17,83 @@ from trimtab.admission.read_ahead import ReadAhead
 from trimtab.telemetry.request import current
 
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+BODY_SECONDS = 10.0
+"""How long a client may take to send the body of a request, up to BODY_BYTES."""
+
+BODY_BYTES = 64 * 1024
+"""Of a longer body so much is waited for outside; the application reads the rest in its place."""
+
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNAVAILABLE = frozenset({503, 504})
 
 
 class AdmissionMiddleware:
-    """Pure ASGI: HTTP requests pass through the limiter, except those for `exempt` paths (health)."""
+    """Pure ASGI: HTTP requests pass through the limiter, except those for `exempt` paths (health).
 
-    def __init__(self, app: ASGIApp, *, limiter: ConcurrencyLimiter, exempt: Collection[str] = HEALTH_PATHS) -> None:
+    A place is for work, not for waiting for clients: the body is read before one is taken, and an answer of a known
+    length is sent after it was given back. So clients that send or read slowly hold nobody up. A body that takes longer
+    than `body_seconds` is answered with 408. Who waits to be told to send (Expect: 100-continue) is not told so here.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limiter: ConcurrencyLimiter,
+        exempt: Collection[str] = HEALTH_PATHS,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self._app = app
         self._limiter = limiter
         self._exempt = frozenset(exempt)
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in self._exempt:
             await self._app(scope, receive, send)
             return
-        admitted_at = self._limiter.try_acquire()
-        if admitted_at is not None:
-            await self._run(admitted_at, scope, receive, send)
-            return
+        if scope["method"] in _WITHOUT_BODY or _expects_leave(scope):
+            admitted_at = self._limiter.try_acquire()
+            if admitted_at is not None:
+                await self._run(admitted_at, scope, receive, send)
+                return
         ahead = ReadAhead(receive)
         try:
-            try:
+            if scope["method"] not in _WITHOUT_BODY and not _expects_leave(scope):
+                if not await self._body(ahead, send):
+                    return
+            admitted_at = self._limiter.try_acquire()
+            if admitted_at is None:
                 admitted_at = await self._wait(ahead)
-            except OverloadedError as error:
-                await _refuse(send, error)
-                return
             if admitted_at is not None:
                 await self._run(admitted_at, scope, ahead.receive, send)
+        except OverloadedError as error:
+            again = error.retry_after_seconds
+            detail = f"The service is at its limit of concurrent requests; retry after {again} s."
+            await _refuse(send, 503, detail, (b"retry-after", str(again).encode()))
         finally:
             ahead.close()
 
+    async def _body(self, ahead: ReadAhead, send: Send) -> bool:
+        """Whether the body came, so that the request goes on."""
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                return await ahead.body(BODY_BYTES)
+        except TimeoutError:
+            detail = f"The body did not arrive within {self._body_seconds:g} s; send it faster."
+            await _refuse(send, 408, detail, (b"connection", b"close"))
+            return False
+
     async def _run(self, admitted_at: float, scope: Scope, receive: Receive, send: Send) -> None:
-        outcome = None
-        if self._limiter.watching:
-            outcome = _Outcome(send)
-            send = outcome.send
+        place = _Held(self._limiter, admitted_at, send)
         gave_up = False
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, place.send)
         except asyncio.CancelledError:
             gave_up = True
             raise
         finally:
-            record = current.get()
-            self._limiter.release(
-                admitted_at,
-                bad=gave_up or (outcome is not None and outcome.failed),
-                asked=record is None or record.statements > 0,
-            )
+            place.give_back(gave_up=gave_up)
 
     async def _wait(self, ahead: ReadAhead) -> float | None:
         """The time of admission, None when the client left before. Raises OverloadedError."""
@@ -86,34 +114,49 @@ class AdmissionMiddleware:
         return place.admitted.result()
 
 
-class _Outcome:
-    """Whether the application answers that its database failed it: 503 or 504, without Retry-After."""
+class _Held:
+    """A place of admission while the application works for it."""
 
-    __slots__ = ("_send", "failed")
+    __slots__ = ("_admitted_at", "_failed", "_limiter", "_send")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, limiter: ConcurrencyLimiter, admitted_at: float, send: Send) -> None:
+        self._limiter = limiter
+        self._admitted_at: float | None = admitted_at
         self._send = send
-        self.failed = False
+        self._failed = False
 
     def send(self, message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start" and message["status"] in _UNAVAILABLE:
-            self.failed = all(name.lower() != b"retry-after" for name, _ in message.get("headers", ()))
+        if message["type"] == "http.response.start":
+            names = [name.lower() for name, _ in message.get("headers", ())]
+            # The database failed the application, which answers so without Retry-After.
+            self._failed = message["status"] in _UNAVAILABLE and b"retry-after" not in names
+            if b"content-length" in names:  # the answer is made; what is left is up to the client
+                self.give_back()
+        elif not message.get("more_body", False):
+            self.give_back()
         return self._send(message)
 
+    def give_back(self, *, gave_up: bool = False) -> None:
+        """Once; later calls do nothing."""
+        admitted_at, self._admitted_at = self._admitted_at, None
+        if admitted_at is not None:
+            record = current.get()
+            asked = record is None or record.statements > 0
+            self._limiter.release(admitted_at, bad=gave_up or self._failed, asked=asked)
 
-async def _refuse(send: Send, error: OverloadedError) -> None:
-    """503 as RFC 9457 problem details. The cause is the server's load, so nothing of it goes to the client."""
-    problem = {
-        "type": "about:blank",
-        "title": "Service Unavailable",
-        "status": 503,
-        "detail": f"The service is at its limit of concurrent requests; retry after {error.retry_after_seconds} s.",
-    }
+
+def _expects_leave(scope: Scope) -> bool:
+    return any(name == b"expect" for name, _ in scope["headers"])
+
+
+async def _refuse(send: Send, status: int, detail: str, header: tuple[bytes, bytes]) -> None:
+    """RFC 9457 problem details. The cause of a 503 is the server's load, so nothing of it goes to the client."""
+    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     body = json.dumps(problem).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(error.retry_after_seconds).encode()),
+        header,
     ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -21,6 +21,19 @@ class ReadAhead:
         self._read: deque[Message] = deque()
         self._pending: asyncio.Future[Message] | None = None
 
+    async def body(self, max_bytes: int) -> bool:
+        """Read the body, or the first `max_bytes` of it and a little more. False: the client has left. First of all."""
+        seen = 0
+        while seen <= max_bytes:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return False
+            self._read.append(message)
+            seen += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        return True
+
     async def until_gone(self) -> None:
         """Return when the client has left; never, where that cannot be seen. May be cancelled without loss."""
         more_body = False

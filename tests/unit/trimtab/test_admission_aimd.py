@@ -31,13 +31,27 @@ class Scene:
         return self.aimd.limit
 
 
-def test_more_than_half_of_a_window_slow_lowers_the_limit_at_once() -> None:
+def test_more_than_half_slow_lowers_the_limit_as_soon_as_it_is_certain() -> None:
     scene = Scene()
     scene.aimd.binds(scene.now)
-    scene.ends(32, SLOW)
+    scene.ends(20, SLOW)
     assert scene.aimd.limit == 64
     scene.ends(1, SLOW)
-    assert scene.aimd.limit == 44
+    assert scene.aimd.limit == 32
+    scene = Scene(ceiling=10)
+    scene.aimd.binds(scene.now)
+    scene.ends(10, SLOW)
+    assert scene.aimd.limit == 10
+    scene.ends(1, SLOW)
+    assert scene.aimd.limit == 5
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(1.6, 51), (2.0, 48), (3.0, 32), (6.0, 16), (60.0, 16)])
+def test_it_is_lowered_by_as_much_as_requests_take_too_long_within_bounds(seconds: float, limit: int) -> None:
+    scene = Scene()
+    scene.aimd.binds(scene.now)
+    scene.ends(21, seconds)
+    assert scene.aimd.limit == limit
 
 
 def test_half_of_a_window_slow_is_no_reason() -> None:
@@ -59,26 +73,24 @@ def test_a_lowered_limit_that_binds_no_more_is_left_alone() -> None:
     scene.window(SLOW)
     scene.now += SLOW
     scene.ends(1000, SLOW)
-    assert (scene.aimd.limit, scene.aimd.watching) == (44, False)
+    assert (scene.aimd.limit, scene.aimd.watching) == (32, False)
 
 
 def test_who_was_admitted_before_a_change_does_not_count_after_it() -> None:
     scene = Scene()
     scene.aimd.binds(scene.now)
-    scene.ends(33, SLOW)
+    scene.ends(21, SLOW)
     scene.aimd.binds(scene.now)
-    scene.ends(44, SLOW)
-    assert scene.aimd.limit == 44, "one decrease a round trip"
+    scene.ends(43, SLOW)
+    assert scene.aimd.limit == 32, "one decrease a round trip"
     scene.now += 10
-    scene.ends(23, SLOW)
-    assert scene.aimd.limit == 30
+    scene.ends(17, SLOW)
+    assert scene.aimd.limit == 16
 
 
 def test_the_limit_is_never_lowered_below_the_floor() -> None:
     scene = Scene()
-    limits = [scene.window(SLOW) for _ in range(12)]
-    assert limits[:6] == [44, 30, 21, 14, 9, 8]
-    assert limits[-1] == 8
+    assert [scene.window(SLOW) for _ in range(5)] == [32, 16, 8, 8, 8]
     for ceiling, floor in ((1, 1), (2, 2), (4, 2), (400, 50)):
         scene = Scene(ceiling)
         for _ in range(12):
@@ -88,16 +100,16 @@ def test_the_limit_is_never_lowered_below_the_floor() -> None:
 
 def test_growth_accelerates_and_begins_anew_after_a_decrease() -> None:
     scene = Scene()
-    for _ in range(6):
+    for _ in range(3):
         scene.window(SLOW)
     assert [scene.window(FAST) for _ in range(4)] == [9, 11, 14, 18]
-    assert scene.window(SLOW) == 12
-    assert [scene.window(FAST) for _ in range(10)] == [13, 15, 18, 22, 27, 33, 40, 48, 57, 64]
+    assert scene.window(SLOW) == 9
+    assert [scene.window(FAST) for _ in range(10)] == [10, 12, 15, 19, 24, 30, 37, 45, 54, 64]
 
 
 def test_it_grows_only_while_it_binds() -> None:
     scene = Scene()
-    for _ in range(6):
+    for _ in range(3):
         scene.window(SLOW)
     assert scene.window(FAST) == 9
     scene.ends(500, FAST)
@@ -107,11 +119,11 @@ def test_it_grows_only_while_it_binds() -> None:
 
 def test_a_lowered_limit_is_forgotten_when_it_has_not_bound_for_long() -> None:
     scene = Scene()
-    for _ in range(3):
+    for _ in range(2):
         scene.window(SLOW)
     scene.aimd.binds(scene.now)
     scene.now += FORGET_SECONDS
-    assert scene.aimd.limit_at(scene.now) == 21
+    assert scene.aimd.limit_at(scene.now) == 16
     scene.now += 1
     assert scene.aimd.limit_at(scene.now) == 64
     scene.aimd.binds(scene.now)
@@ -122,18 +134,18 @@ def test_requests_that_asked_nothing_do_not_hide_a_slow_database() -> None:
     scene = Scene()
     scene.aimd.binds(scene.now)
     scene.ends(1000, FAST, asked=False)
-    scene.ends(33, SLOW)
-    assert scene.aimd.limit == 44
+    scene.ends(21, SLOW)
+    assert scene.aimd.limit == 32
 
 
-@pytest.mark.parametrize("seconds", [FAST, SLOW])
+@pytest.mark.parametrize(("seconds", "limit"), [(0.0, 51), (FAST, 51), (SLOW, 32)])
 def test_what_was_given_up_or_failed_counts_however_short_it_was_and_also_if_it_never_got_to_ask(
-    seconds: float,
+    seconds: float, limit: int
 ) -> None:
     scene = Scene()
     scene.aimd.binds(scene.now)
-    scene.ends(33, seconds, bad=True, asked=False)
-    assert scene.aimd.limit == 44
+    scene.ends(21, seconds, bad=True, asked=False)
+    assert scene.aimd.limit == limit
 
 
 def test_a_ceiling_takes_along_a_limit_that_is_at_it_and_bounds_one_that_is_not() -> None:
@@ -141,16 +153,16 @@ def test_a_ceiling_takes_along_a_limit_that_is_at_it_and_bounds_one_that_is_not(
     scene.aimd.set_ceiling(80)
     assert scene.aimd.limit == 80
     scene.aimd.set_ceiling(64)
-    assert scene.window(SLOW) == 44
+    assert scene.window(SLOW) == 32
     scene.aimd.set_ceiling(100)
-    assert scene.aimd.limit == 44, "a slow database is not answered with more"
-    scene.aimd.set_ceiling(40)
-    assert scene.aimd.limit == 40
+    assert scene.aimd.limit == 32, "a slow database is not answered with more"
+    scene.aimd.set_ceiling(24)
+    assert scene.aimd.limit == 24
     for _ in range(5):
         scene.window(SLOW)
-    assert scene.aimd.limit == 6
+    assert scene.aimd.limit == 3
     scene.aimd.set_ceiling(400)
-    assert scene.window(SLOW) == 6
+    assert scene.window(SLOW) == 3
 
 
 def test_without_a_rule_the_limit_is_the_ceiling() -> None:
@@ -162,7 +174,10 @@ def test_without_a_rule_the_limit_is_the_ceiling() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"slow_seconds": 0.0}, "slow_seconds is 0.0"), ({"decrease": 1.0}, "factor of a decrease is 1.0")],
+    [
+        ({"slow_seconds": 0.0}, "slow_seconds is 0.0"),
+        ({"largest_factor": 1.0}, "factors of a decrease are 0.25 and 1.0"),
+    ],
 )
 def test_a_rule_that_cannot_work_is_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
