@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+from services.api.items.schemas import NO_NUL, storable
 
 # One "@" with something on both sides and no blanks: whether the address exists only a mail to it could tell.
 Email = Annotated[
@@ -14,7 +16,19 @@ Email = Annotated[
         strip_whitespace=True, to_lower=True, min_length=3, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$"
     ),
 ]
-Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
+
+
+def _encodable(password: SecretStr) -> SecretStr:
+    """The hash is of UTF-8; NUL is refused as everywhere, other tools end a password there."""
+    storable(password.get_secret_value())
+    return password
+
+
+Password = Annotated[
+    SecretStr,
+    Field(min_length=8, max_length=128, json_schema_extra={"pattern": NO_NUL}),
+    AfterValidator(_encodable),
+]
 
 
 class Credentials(BaseModel):

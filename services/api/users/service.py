@@ -12,6 +12,7 @@ from services.api.users.tokens import InvalidTokenError
 
 TAKEN = "This address is registered already; ask for a token at POST /auth/token"
 WRONG = "Address or password is wrong"
+NOBODY = "The user of this token does not exist any more"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -56,7 +57,7 @@ async def me(catalog: Catalog, user_id: int) -> Row:
     """The user of a token."""
     user = await repository.by_id(catalog.database, user_id)
     if user is None:
-        raise ProblemError(401, "The user of this token does not exist any more", headers=CHALLENGE)
+        raise ProblemError(401, NOBODY, headers=CHALLENGE)
     return user
 
 

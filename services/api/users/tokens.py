@@ -6,8 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 
+from services.api.items.schemas import MAX_ID
+
 ALGORITHM = "HS256"
 ISSUER = "catalog"
+INVALID = "the token is invalid; ask for one at POST /auth/token"
 
 
 class InvalidTokenError(Exception):
@@ -33,8 +36,11 @@ class Tokens:
             claims = jwt.decode(
                 token, self._secret, [ALGORITHM], issuer=ISSUER, options={"require": ["exp", "sub", "iss"]}
             )
-            return int(claims["sub"])
+            user_id = int(claims["sub"])
         except jwt.ExpiredSignatureError:
             raise InvalidTokenError("the token has expired; ask for a new one at POST /auth/token") from None
         except (jwt.InvalidTokenError, ValueError):
-            raise InvalidTokenError("the token is invalid; ask for one at POST /auth/token") from None
+            raise InvalidTokenError(INVALID) from None
+        if not 1 <= user_id <= MAX_ID:
+            raise InvalidTokenError(INVALID)
+        return user_id

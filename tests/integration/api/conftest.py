@@ -30,7 +30,7 @@ from services.api.migrate import migrate
 from services.api.settings import DatabaseSettings, Settings
 from tests.integration.conftest import OwnServer
 
-TOKEN_SECRET = "a secret of tests, longer than 32 bytes"
+TOKEN_SECRET = "a secret of tests, as long as the longest of the algorithms that are refused wants it"
 SERVER_CONNECTIONS = 20
 NOBODY_IS_LIMITED = {"register_per_minute": 10**6, "token_per_minute": 10**6, "password_tries_per_minute": 10**6}
 PASSWORD = "correct horse"
