@@ -7,6 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy import images
+from deploy import stack as deployed
+from deploy.demo.run import values as demo_values
+from services.api.settings import Settings
 from tests.unit.charts.rendering import Chart, Manifests, Object, container, containers, environment, pod_of
 from tests.unit.charts.test_stack_objects import BAD_START, EXTERNAL
 
@@ -139,6 +143,20 @@ def test_settings_accept_the_environment_and_ignore_none_of_it(
     known = {f"{prefix}{field}".upper() for field in type(made).model_fields}
     unknown = {variable for variable in given if variable.startswith(prefix)} - known
     assert not unknown, f"{settings} has no field for {sorted(unknown)}"
+
+
+def test_a_load_generator_is_not_taken_for_somebody_who_guesses(stack: Chart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Demo and e2e sign in from one address, hundreds of times a minute; other releases keep the service's limits."""
+    limits = ("register_per_minute", "token_per_minute", "password_tries_per_minute")
+    release = deployed.stack(dict.fromkeys(images.SERVICES, "registry/image:tag"), demo_values(items=500))
+    given = environment(container(pod_of(stack.render(release.values).one("Deployment", "catalog-api")), "api"))
+    for limit in limits:
+        monkeypatch.setenv(f"API_{limit.upper()}", given[f"API_{limit.upper()}"])
+    monkeypatch.setenv("API_TOKEN_SECRET", "x" * 40)
+    made = Settings()
+    assert {getattr(made, limit) for limit in limits} == {1_000_000}
+    plain = environment(container(pod_of(stack.render().one("Deployment", "catalog-api")), "api"))
+    assert not {f"API_{limit.upper()}" for limit in limits} & plain.keys()
 
 
 def test_the_commands_exist(stack: Chart) -> None:
