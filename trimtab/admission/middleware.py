@@ -1,6 +1,7 @@
 """Admission as ASGI middleware: who gets no place is answered with an honest 503.
 
-A request that finds a free place pays for a comparison, a look at the clock and a look at its answer's headers. Who waits is listened to: a client that leaves frees its place in the queue.
+A request that finds a free place pays for a comparison, a look at the clock and one at the headers of its answer. Who
+waits is listened to: a client that leaves frees its place in the queue.
 """
 
 from __future__ import annotations
@@ -52,25 +53,21 @@ class AdmissionMiddleware:
         if scope["type"] != "http" or scope["path"] in self._exempt:
             await self._app(scope, receive, send)
             return
-        if scope["method"] in _WITHOUT_BODY or _expects_leave(scope):
+        sends_body = _sends_body(scope)
+        if not sends_body:
             admitted_at = self._limiter.try_acquire()
             if admitted_at is not None:
                 await self._run(admitted_at, scope, receive, send)
                 return
         ahead = ReadAhead(receive)
         try:
-            if scope["method"] not in _WITHOUT_BODY and not _expects_leave(scope):
-                if not await self._body(ahead, send):
-                    return
+            if sends_body and not await self._body(ahead, send):
+                return
             admitted_at = self._limiter.try_acquire()
             if admitted_at is None:
-                admitted_at = await self._wait(ahead)
+                admitted_at = await self._wait(ahead, send)
             if admitted_at is not None:
                 await self._run(admitted_at, scope, ahead.receive, send)
-        except OverloadedError as error:
-            again = error.retry_after_seconds
-            detail = f"The service is at its limit of concurrent requests; retry after {again} s."
-            await _refuse(send, 503, detail, (b"retry-after", str(again).encode()))
         finally:
             ahead.close()
 
@@ -95,7 +92,17 @@ class AdmissionMiddleware:
         finally:
             place.give_back(gave_up=gave_up)
 
-    async def _wait(self, ahead: ReadAhead) -> float | None:
+    async def _wait(self, ahead: ReadAhead, send: Send) -> float | None:
+        """The time of admission; None when the client left before, or was refused."""
+        try:
+            return await self._admitted(ahead)
+        except OverloadedError as error:
+            again = error.retry_after_seconds
+            detail = f"The service is at its limit of concurrent requests; retry after {again} s."
+            await _refuse(send, 503, detail, (b"retry-after", str(again).encode()))
+            return None
+
+    async def _admitted(self, ahead: ReadAhead) -> float | None:
         """The time of admission, None when the client left before. Raises OverloadedError."""
         place = self._limiter.queue()
         gone = asyncio.ensure_future(ahead.until_gone())
@@ -145,8 +152,11 @@ class _Held:
             self._limiter.release(admitted_at, bad=gave_up or self._failed, asked=asked)
 
 
-def _expects_leave(scope: Scope) -> bool:
-    return any(name == b"expect" for name, _ in scope["headers"])
+def _sends_body(scope: Scope) -> bool:
+    """Whether a body is waited for here."""
+    if scope.get("method", "GET") in _WITHOUT_BODY:
+        return False
+    return all(name != b"expect" for name, _ in scope["headers"])
 
 
 async def _refuse(send: Send, status: int, detail: str, header: tuple[bytes, bytes]) -> None:
