@@ -95,17 +95,17 @@ def test_a_symlink_swapped_while_it_is_read_gives_one_document_or_the_other(tmp_
 def test_a_file_written_in_place_gives_a_whole_document_or_an_error(tmp_path: Path) -> None:
     path = tmp_path / "knobs.json"
     path.write_text(document(1).to_json())
-    torn = 0
+    torn: list[KnobsError] = []
 
     def overwrite(generation: int) -> None:
         path.write_text(document(generation).to_json())
 
     with meanwhile(overwrite):
-        for _ in readings(lambda: torn > 0):
+        for _ in readings(lambda: bool(torn)):
             try:
                 assert is_whole(load(path))
-            except KnobsError:
-                torn += 1
+            except KnobsError as error:
+                torn.append(error)
 
 
 def test_our_own_writer_is_never_seen_at_work(tmp_path: Path) -> None:
