@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from trimtab.cache import scripts
+from trimtab.cache.batch import BatchedReads
 from trimtab.cache.breaker import CircuitBreaker
 from trimtab.cache.entry import Entry, decode
 
@@ -83,6 +84,7 @@ class RedisTier:
         self._prefix = prefix
         self._wait_seconds = wait_seconds
         self._breaker = breaker or CircuitBreaker()
+        self._reads: BatchedReads[Unavailable] = BatchedReads(self._mget)
         self._acquire = client.register_script(scripts.ACQUIRE)
         self._store = client.register_script(scripts.STORE)
         self._release = client.register_script(scripts.RELEASE)
@@ -94,14 +96,13 @@ class RedisTier:
 
     async def read(self, group: str, key: str, *, versioned: bool) -> Found | Unavailable:
         """The entry of a key, of the present version."""
-        if not versioned:
-            data = await self._bounded(self._client.get(self._entry_name(group, key)))
-            return data if isinstance(data, Unavailable) else _found(UNVERSIONED, data)
-        names = [self._entry_name(group, key), self._group_mark_name(group), self._mark_name(group, key)]
-        answer = await self._bounded(self._client.mget(names))
-        if isinstance(answer, Unavailable):
-            return answer
-        return _found((answer[1] or _NO_MARK) + (answer[2] or _NO_MARK), answer[0])
+        names = [self._entry_name(group, key)]
+        if versioned:
+            names += [self._group_mark_name(group), self._mark_name(group, key)]
+        values = await self._reads.get(names)
+        if isinstance(values, Unavailable):
+            return values
+        return _found((values[1] or _NO_MARK) + (values[2] or _NO_MARK) if versioned else UNVERSIONED, values[0])
 
     async def acquire(
         self, group: str, key: str, *, versioned: bool, token: bytes, lease_seconds: float
@@ -147,6 +148,10 @@ class RedisTier:
         # No expiry: it must outlive every entry of the group, and there is one a group.
         call = self._client.set(self._group_mark_name(group), secrets.token_bytes(MARK_BYTES))
         return not isinstance(await self._bounded(call, patiently=patiently), Unavailable)
+
+    async def _mget(self, names: list[str]) -> list[bytes | None] | Unavailable:
+        values: list[bytes | None] | Unavailable = await self._bounded(self._client.mget(names))
+        return values
 
     async def _bounded(self, call: Awaitable[Any], *, patiently: bool = False) -> Any | Unavailable:
         """The answer of a call within the wait (patiently: 20 times it), or UNAVAILABLE."""

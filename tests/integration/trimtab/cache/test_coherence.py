@@ -60,7 +60,7 @@ async def agitate(pods: Pods, *, seed: int, checks: int) -> dict[str, int]:
                 await cache.invalidate_group("item")
                 for each, latest in numbers.items():
                     histories[each].told.append((pods.clock(), cache, latest))
-            await asyncio.sleep(dice.choice((0, 0.01, 0.1, 0.6)))
+            await asyncio.sleep(dice.choice((0, 0, 0.005, 0.02, 0.05, 0.4)))
 
     async def read() -> None:
         nonlocal checked
