@@ -31,33 +31,47 @@ class TelemetryMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(scope)
-        status, ended = 0, 0.0
+        request = _TimedRequest(scope, send)
         started = perf_counter()
-
-        # Not a coroutine of its own: it hands on the awaitable of the layer above, which is cheaper by one a message.
-        def note_and_send(message: Message) -> Awaitable[None]:
-            nonlocal status, ended
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if record.statements:
-                    message = {**message, "headers": [*message.get("headers", ()), server_timing(record)]}
-            elif not message.get("more_body", False):
-                ended = perf_counter()
-            return send(message)
-
         outer = current.get()
-        current.set(record)
+        current.set(request)
         try:
-            await self._app(scope, receive, note_and_send)
+            await self._app(scope, receive, request.note_and_send)
         except Exception:
-            status = status or 500
+            request.status = request.status or 500
             raise
         finally:
             current.set(outer)
-            record.where = route = route_of(scope)
-            seconds = (ended or perf_counter()) - started
-            self._durations[scope["method"], route, status or CLIENT_GONE].observe(seconds)
+            seconds = (request.ended or perf_counter()) - started
+            request.where = route = route_of(scope)
+            request.forward = None
+            self._durations[scope["method"], route, request.status or CLIENT_GONE].observe(seconds)
+
+
+class _TimedRequest(RequestRecord):
+    """The record and the send of a request in one object, because every object that a request needs is measurable."""
+
+    __slots__ = ("ended", "forward", "status")
+
+    def __init__(self, scope: Scope, forward: Send) -> None:
+        self.where = scope
+        self.database_seconds = 0.0
+        self.statements = 0
+        self.forward: Send | None = forward
+        self.status = 0
+        self.ended = 0.0
+
+    # Not a coroutine of its own: it hands on the awaitable of the layer above, which is cheaper by one a message.
+    def note_and_send(self, message: Message) -> Awaitable[None]:
+        if self.forward is None:
+            raise RuntimeError("the application sent a message after it had returned")
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self.statements:
+                message = {**message, "headers": [*message.get("headers", ()), server_timing(self)]}
+        elif not message.get("more_body", False):
+            self.ended = perf_counter()
+        return self.forward(message)
 
 
 def server_timing(record: RequestRecord) -> tuple[bytes, bytes]:

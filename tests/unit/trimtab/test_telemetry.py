@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
+import time
 import urllib.request
 from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
 from fastapi import FastAPI, Response
-from prometheus_client import CollectorRegistry
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+from starlette.types import Message, Receive, Scope, Send
 
+from trimtab import telemetry
 from trimtab.cache import Cache, CacheGroup, Invalidation
 from trimtab.knobs.document import ApiKnobs
 from trimtab.knobs.watch import KnobsWatcher
 from trimtab.service import Trimtab
-from trimtab.telemetry import TelemetryMiddleware, metric_value, new_registry, start_metrics_server
+from trimtab.telemetry import (
+    REQUEST_BUCKETS_SECONDS,
+    TelemetryMiddleware,
+    metric_value,
+    new_registry,
+    request_histogram,
+    start_metrics_server,
+)
 
 
 @pytest.fixture
@@ -131,3 +146,85 @@ def test_the_metrics_port_answers_and_closes() -> None:
 async def test_a_service_without_an_engine_says_so() -> None:
     with pytest.raises(RuntimeError, match="made without an engine"):
         _ = Trimtab(metrics_port=None, registry=CollectorRegistry(), watcher=KnobsWatcher(None)).pool
+
+
+def test_the_record_of_a_request_needs_nothing_of_the_library() -> None:
+    """It lies beneath the rooms that tell of their statements; the other names are loaded when they are asked for."""
+    code = (
+        "import sys, trimtab.telemetry.request;"
+        "print(*sorted(name for name in sys.modules if name.startswith(('trimtab', 'prometheus'))))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == ["trimtab", "trimtab.telemetry", "trimtab.telemetry.request"]
+
+
+def test_every_name_of_the_package_is_there() -> None:
+    assert [name for name in telemetry.__all__ if not hasattr(telemetry, name)] == []
+    with pytest.raises(AttributeError, match="has no attribute 'TelemetryMiddlewear'"):
+        _ = telemetry.TelemetryMiddlewear
+
+
+async def test_a_request_is_timed_to_its_last_byte_and_not_to_the_end_of_what_comes_after(
+    registry: CollectorRegistry,
+) -> None:
+    """What a background task of the application takes is not what the client waited for."""
+    messages: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in (True, False):
+            await asyncio.sleep(0.05)
+            await send({"type": "http.response.body", "body": b"x", "more_body": part})
+        await asyncio.sleep(0.3)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    started = time.perf_counter()
+    await TelemetryMiddleware(app, registry=registry)(scope, receive, send)
+    whole = time.perf_counter() - started
+    labels = {"method": "GET", "route": "unmatched", "status": "200"}
+    measured = metric_value(registry, "http_request_duration_seconds_sum", labels)
+    assert measured is not None
+    assert 0.09 <= measured <= whole - 0.29
+    assert len(messages) == 3
+
+
+async def test_a_client_that_left_before_the_answer_is_counted_as_gone(registry: CollectorRegistry) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    with pytest.raises(asyncio.CancelledError):
+        await TelemetryMiddleware(app, registry=registry)({"type": "http", "method": "GET"}, receive, send)
+    labels = {"method": "GET", "route": "unmatched", "status": "499"}
+    assert metric_value(registry, "http_request_duration_seconds_count", labels) == 1
+
+
+@given(st.lists(st.sampled_from([*REQUEST_BUCKETS_SECONDS, 0.0, 0.007, 0.35, 7.0])))
+def test_the_histogram_is_that_of_the_prometheus_client(values: list[float]) -> None:
+    registry, reference = CollectorRegistry(), CollectorRegistry()
+    ours = request_histogram(registry)
+    theirs = Histogram(
+        "http_request_duration_seconds", "", ["method", "route", "status"],
+        buckets=REQUEST_BUCKETS_SECONDS, registry=reference,
+    )  # fmt: skip
+    for value in values:
+        ours.of["GET", "/", 200].observe(value)
+        theirs.labels("GET", "/", "200").observe(value)
+
+    def samples(registry: CollectorRegistry) -> list[tuple[str, dict[str, str], float]]:
+        families = [sample for metric in registry.collect() for sample in metric.samples]
+        return [(s.name, s.labels, s.value) for s in families if not s.name.endswith("_created")]
+
+    assert [s[:2] for s in samples(registry)] == [s[:2] for s in samples(reference)]
+    assert [s[2] for s in samples(registry)] == pytest.approx([s[2] for s in samples(reference)])
