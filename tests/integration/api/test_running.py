@@ -18,6 +18,7 @@ from services.api.seed import seed
 from services.api.settings import DatabaseSettings, Settings
 from tests.integration.api.conftest import PASSWORD
 from tests.integration.api.server_process import ServerProcess, serving
+from tests.integration.api.service_proxy import service_of
 from trimtab.knobs.document import ApiKnobs, KnobsDocument, write
 
 EPOCH = "0199e4c5-0000-7000-8000-000000000001"
@@ -44,12 +45,18 @@ async def until_acknowledged(server: ServerProcess, generation: int) -> str:
 
 
 class Load:
-    """Keep-alive clients that read, search and list, each on the server that `choose` names; failures are kept."""
+    """Keep-alive clients that read, search, list and, where they are signed in, order; failures are kept.
 
-    def __init__(self, choose: Callable[[], str], clients: int = 8) -> None:
+    Each sends to the server that `choose` names, and sends nothing twice.
+    """
+
+    def __init__(self, choose: Callable[[], str], *, clients: int = 8, headers: dict[str, str] | None = None) -> None:
         self._choose = choose
+        self._headers = headers
         self._stopping = False
+        self.clients = clients
         self.answered = 0
+        self.ordered = 0
         self.failures: list[str] = []
         self._tasks = [asyncio.create_task(self._run(number)) for number in range(clients)]
 
@@ -65,21 +72,27 @@ class Load:
         await asyncio.gather(*self._tasks)
 
     async def _run(self, number: int) -> None:
-        async with httpx.AsyncClient(timeout=30) as http:
+        async with httpx.AsyncClient(timeout=30, headers=self._headers) as http:
             while not self._stopping:
                 number += 1
-                path = (f"/items/{number % SEEDED + 1}", f"/items?after={number % SEEDED}", "/items/search?q=brass")[
-                    number % 3
-                ]
                 try:
-                    answer = await http.get(self._choose() + path)
+                    answer = await self._send(http, number)
                 except httpx.HTTPError as error:
                     self.failures.append(repr(error))
                     await asyncio.sleep(0.05)
                     continue
-                if answer.status_code != 200:
+                if not answer.is_success:
                     self.failures.append(f"{answer.status_code} {answer.text}")
                 self.answered += 1
+                self.ordered += answer.status_code == 201
+
+    async def _send(self, http: httpx.AsyncClient, number: int) -> httpx.Response:
+        item = number % SEEDED + 1
+        if self._headers and number % 4 == 0:
+            body = {"lines": [{"item_id": item, "quantity": 1}]}
+            return await http.post(f"{self._choose()}/orders", json=body)
+        path = (f"/items/{item}", f"/items?after={item}", "/items/search?q=brass")[number % 3]
+        return await http.get(self._choose() + path)
 
 
 @pytest.mark.timeout(300)
@@ -112,28 +125,45 @@ async def test_knobs_change_while_it_serves(
 
 
 @pytest.mark.timeout(300)
-async def test_a_rolling_restart_loses_no_request(settings: Settings, owner: DatabaseSettings) -> None:
+async def test_a_rolling_restart_loses_no_request(
+    settings: Settings, owner: DatabaseSettings, postgres: Postgres
+) -> None:
+    """Reads and orders go on over connections that stay with their server until it closes them, and none fails."""
     await seed(owner, SEEDED)
-    async with serving(settings, API_DRAIN_SECONDS="3") as old, serving(settings) as new:
-        endpoints = [old]
+    orders = "SELECT count(*) FROM orders WHERE idempotency_key LIKE 'server-%'"
+    async with serving(settings, API_DRAIN_SECONDS="3") as old, service_of(old) as service:
+        load = Load(lambda: service.url, headers=await signed_in(old))
+        await load.until(50)
+        async with serving(settings) as new:
+            service.servers.append(new)
+            old.terminate()
+            async with asyncio.timeout(WAIT_SECONDS):
+                while await old.ready():
+                    await asyncio.sleep(0.05)
+            assert old.process.returncode is None, "it still answers"
+            async with httpx.AsyncClient() as http:
+                answer = await http.get(f"{old.url}/items/1")
+            assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not service.connections[new.url]:
+                    await asyncio.sleep(0.01)
+            assert old.process.returncode is None, "the new one serves while the old one drains"
+            assert await old.ended() == 0
+            await load.until(50)
+            await load.stop()
+            assert load.failures == []
+            assert service.connections[new.url] >= load.clients
+            counted = postgres.execute(orders, database=owner.database_name)
+            assert counted == [(load.ordered,)], "each order that was answered was placed, once"
+            assert load.ordered > 10
 
-        # What a Service does: requests on connections that are open stay, new ones go to who is ready.
-        load = Load(lambda: endpoints[0].url)
-        await load.until(50)
-        old.terminate()
-        async with asyncio.timeout(WAIT_SECONDS):
-            while await old.ready():
-                await asyncio.sleep(0.05)
-        assert old.process.returncode is None, "it still answers"
-        await load.until(20)
-        async with httpx.AsyncClient() as http:
-            answer = await http.get(f"{old.url}/items/1")
-        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
-        endpoints[0] = new
-        assert await old.ended() == 0
-        await load.until(50)
-        await load.stop()
-        assert load.failures == []
+
+async def signed_in(server: ServerProcess) -> dict[str, str]:
+    credentials = {"email": "load@example.org", "password": PASSWORD}
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+        assert (await http.post("/auth/register", json=credentials)).status_code == 201
+        token = (await http.post("/auth/token", json=credentials)).json()["access_token"]
+    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.mark.timeout(300)
