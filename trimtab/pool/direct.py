@@ -67,13 +67,16 @@ class DirectCheckout:
 
 
 async def drivers_errors(opening: Awaitable[T]) -> T:
-    """Opening a connection, with the driver's own error where it fails: SQLAlchemy's dialect translates it."""
+    """Opening a connection, with the driver's own error where it fails: SQLAlchemy translates it, up to twice."""
     try:
         return await opening
     except Exception as error:
-        if error.__cause__ is not None and type(error).__module__.startswith("sqlalchemy."):
-            raise error.__cause__ from None
-        raise
+        first: BaseException = error
+        while first.__cause__ is not None and type(first).__module__.startswith("sqlalchemy."):
+            first = first.__cause__
+        if first is error:
+            raise
+        raise first  # noqa: B904  # it keeps the cause that it has
 
 
 def breaks(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import exc, text
+from sqlalchemy import event, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.servers.postgres import Postgres
@@ -225,4 +225,18 @@ async def test_an_opening_that_fails_frees_its_slot(engine: AsyncEngine, postgre
             await pid_of(engine)
     assert pool_of(engine).checkedout() == 0
     postgres.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS true')
+    await pid_of(engine)
+
+
+async def test_a_backend_that_is_killed_while_it_is_set_up_is_the_drivers_error(
+    engine: AsyncEngine, postgres: Postgres
+) -> None:
+    def kill(connection: Any, record: object) -> None:
+        postgres.execute(f"SELECT pg_terminate_backend({connection.driver_connection.get_server_pid()})")
+
+    event.listen(engine.sync_engine.pool, "connect", kill, insert=True)
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await pid_of(engine)
+    assert pool_of(engine).checkedout() == 0
+    event.remove(engine.sync_engine.pool, "connect", kill)
     await pid_of(engine)

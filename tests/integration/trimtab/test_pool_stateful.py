@@ -11,12 +11,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import asyncpg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -65,6 +66,8 @@ class PoolMachine(RuleBasedStateMachine):
     kill_one: Callable[[int], set[int]] | None
     """Ends a backend and gives its pid. None: behind a pooler, where nobody can tell whose it was."""
     resizes = 0
+    failures: ClassVar[list[BaseException]] = []
+    """What went wrong at first: a second time it may go well, and then hypothesis tells only of that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +79,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.asked = 0
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        self.runner.run(asyncio.wait_for(work, 2 * DEADLINE_SECONDS))
+        try:
+            self.runner.run(asyncio.wait_for(work, 2 * DEADLINE_SECONDS))
+        except BaseException as error:
+            self.failures.append(error)
+            raise
 
     @initialize(size=SIZES, age=st.sampled_from([0.05, 1000.0]))
     def open(self, size: int, age: float) -> None:
@@ -188,10 +195,16 @@ class PoolMachine(RuleBasedStateMachine):
                     self.in_use.discard(id(driver))
         except exc.TimeoutError:
             self.gave_up += 1
-        except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (
+            exc.DBAPIError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+        ) as error:
             while_opening = request.pid is None and len(self.killed) > killed_before
             if request.pid not in self.killed and not while_opening:
-                raise
+                raise AssertionError(f"{kind} by {way} on {request.pid}, killed {self.killed}") from error
 
     @asynccontextmanager
     async def _driver(self, way: Way) -> AsyncIterator[tuple[Any, Callable[[str, int], Any]]]:
@@ -222,9 +235,14 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_right(self) -> None:
-        pool = getattr(self, "pool", None)
-        if pool is None:
-            return
+        if hasattr(self, "pool"):
+            try:
+                self._check(self.pool)
+            except AssertionError as error:
+                self.failures.append(error)
+                raise
+
+    def _check(self, pool: ResizableAsyncPool) -> None:
         total = pool.checkedin() + pool.checkedout()
         assert pool.checkedin() >= 0
         assert pool.checkedout() >= len(self.in_use)
@@ -235,7 +253,7 @@ class PoolMachine(RuleBasedStateMachine):
         for request in self.requests:
             if request.done and request.task is not None and not request.task.cancelled():
                 error = request.task.exception()
-                assert error is None, f"a request failed: {error!r}"
+                assert error is None, f"a request failed: {error!r} because of {error.__cause__!r}"
 
     def teardown(self) -> None:
         if hasattr(self, "pool"):
@@ -289,16 +307,20 @@ def machine(
 
 
 def play(machine: type[PoolMachine], *, examples: int, steps: int) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],  # a failure is seldom the same a second time, so there is nothing to shrink
-        ),
-    )
+    machine.failures.clear()
+    try:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate],  # a failure is seldom the same a second time, so there is nothing to shrink
+            ),
+        )
+    except Flaky:
+        raise machine.failures[0] from None
 
 
 def test_nothing_is_lost_whatever_happens(machine: type[PoolMachine]) -> None:
