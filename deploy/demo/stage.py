@@ -103,7 +103,7 @@ class Stage:
         """Share of the cache's reads that did not go to the database, over the last `seconds`."""
         reads = self._query(f'sum(increase(trimtab_cache_requests_total{{tier="memory"}}[{seconds}s]))')
         missed = self._query(
-            f'sum(increase(trimtab_cache_requests_total{{tier="redis",result!~"hit|negative"}}[{seconds}s]))'
+            f'sum(increase(trimtab_cache_requests_total{{tier="redis",result!~"hit|stale|negative"}}[{seconds}s]))'
         )
         return 100 * (1 - missed / reads) if reads else 0.0
 
