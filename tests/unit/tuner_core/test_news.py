@@ -26,8 +26,8 @@ READY = Memory(pool=PoolMemory(saturated_ticks=2))
 
 def learned(seen: Observation, ticks: int = 3) -> Beliefs:
     beliefs = Beliefs()
-    for _ in range(ticks):
-        beliefs = learn(beliefs, seen, max_pods=2)
+    for tick in range(ticks):
+        beliefs = learn(beliefs, replace(seen, time=seen.time - 5 * (ticks - tick)), max_pods=2)
     return beliefs
 
 
@@ -54,7 +54,7 @@ def test_nothing_is_learned_or_counted_twice() -> None:
     assert planned(REPEATED, memory).memory == memory
     counted = planned(CROWDED, memory).memory
     assert counted.pending is not None and counted.pending.ticks_since == 2
-    assert counted.pool.saturated_ticks == 3 and len(counted.window) == 1
+    assert counted.pool.saturated_ticks == 3 and len(counted.window) == 1 and len(counted.replica_wishes) == 2
 
 
 def test_a_trial_is_judged_by_what_was_measured_in_it() -> None:
