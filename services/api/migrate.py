@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -28,6 +28,11 @@ from services.api.settings import DatabaseSettings
 LOCK = 0x7472696D  # any number that nobody else takes; seed.py takes it too
 POLL_SECONDS = 0.5
 DEFAULT_WAIT_SECONDS = 600.0
+
+LOCK_TIMEOUT_SECONDS = 3.0
+"""How long a migration queues for a table. Behind it everybody queues who wants to read it, so it lets them pass."""
+LOCK_PAUSE_SECONDS = 1.0
+LOCK_NOT_AVAILABLE = "55P03"
 
 log = structlog.get_logger(__name__)
 
@@ -41,17 +46,34 @@ def engine_of(settings: DatabaseSettings) -> AsyncEngine:
     return create_async_engine(settings.database_url(), poolclass=NullPool, connect_args={"timeout": 10})
 
 
-async def migrate(settings: DatabaseSettings, revision: str = "head", *, down: bool = False) -> str | None:
+async def migrate(
+    settings: DatabaseSettings,
+    revision: str = "head",
+    *,
+    down: bool = False,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+    seconds: float = DEFAULT_WAIT_SECONDS,
+) -> str | None:
     """Bring the schema up (or down) to `revision`, all or nothing; the version that it has then.
 
-    Two that run at once take turns.
+    Two that run at once take turns. A table in use is tried for again until `seconds` are over: NotMigratedError.
     """
     engine = engine_of(settings)
+    deadline = time.monotonic() + seconds
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            await connection.run_sync(_run, revision, down)
-            return await connection.run_sync(_version)
+        while True:
+            try:
+                return await _migrate_at_once(engine, revision, down, lock_timeout_seconds)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                    raise
+                if time.monotonic() >= deadline:
+                    raise NotMigratedError(
+                        f"a table stayed in use for {seconds:g} s; find who holds it (pg_stat_activity, the oldest "
+                        "xact_start), end that transaction, and run this again"
+                    ) from None
+            log.warning("a table is in use, trying again", waited_seconds=lock_timeout_seconds)
+            await asyncio.sleep(LOCK_PAUSE_SECONDS)
     finally:
         await engine.dispose()
 
@@ -93,6 +115,16 @@ def configuration() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
+
+
+async def _migrate_at_once(engine: AsyncEngine, revision: str, down: bool, lock_timeout_seconds: float) -> str | None:
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        # After that lock: another migration may take its time.
+        timeout = f"{max(1, round(lock_timeout_seconds * 1000))}ms"
+        await connection.execute(text("SELECT set_config('lock_timeout', :timeout, true)"), {"timeout": timeout})
+        await connection.run_sync(_run, revision, down)
+        return await connection.run_sync(_version)
 
 
 def _run(connection: Connection, revision: str, down: bool) -> None:

@@ -47,6 +47,39 @@ async def test_down_and_up_again(owner: DatabaseSettings) -> None:
     assert await seed(owner, 10)
 
 
+async def test_a_migration_waits_for_a_table_without_holding_its_readers_up(
+    owner: DatabaseSettings, postgres: Postgres, app_connection: asyncpg.Connection
+) -> None:
+    reader = await asyncpg.connect(postgres.login(database=owner.database_name).url())
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'items'::regclass"
+    try:
+        long_transaction = app_connection.transaction()
+        await long_transaction.start()
+        await app_connection.fetchval("SELECT count(*) FROM items")
+        migration = asyncio.create_task(migrate(owner, "base", down=True, lock_timeout_seconds=0.5))
+        async with asyncio.timeout(60):
+            while not await reader.fetchval(waiting):  # noqa: ASYNC110  # in another session
+                await asyncio.sleep(0.02)
+        # It queues for the table now. Without its timeout a read would queue behind it until the transaction ends.
+        for _ in range(3):
+            assert await reader.fetchval("SELECT count(*) FROM items", timeout=30) == 0
+        assert not migration.done()
+        await long_transaction.rollback()
+        assert await migration is None
+    finally:
+        await reader.close()
+
+
+async def test_a_table_that_stays_in_use_is_an_error_that_says_what_to_do(
+    owner: DatabaseSettings, app_connection: asyncpg.Connection
+) -> None:
+    async with app_connection.transaction():
+        await app_connection.fetchval("SELECT count(*) FROM items")
+        with pytest.raises(NotMigratedError, match="a table stayed in use for 0 s; find who holds it"):
+            await migrate(owner, "base", down=True, lock_timeout_seconds=0.1, seconds=0)
+    await wait(owner, 0)
+
+
 async def test_the_app_may_change_rows_and_nothing_else(
     owner: DatabaseSettings, app_connection: asyncpg.Connection
 ) -> None:
