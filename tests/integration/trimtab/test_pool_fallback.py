@@ -80,7 +80,7 @@ async def test_random_resizes_under_load(login: Login, postgres: Postgres, datab
     async with engine_of(login, pool_size=4, max_size=MOST) as engine:
         pool = pool_of(engine)
         async with Load(engine, TASKS) as load:
-            for _ in range(300):
+            for _ in range(100):
                 await pool.resize(dice.randint(1, MOST))
                 await asyncio.sleep(dice.random() * 0.002)
             await pool.resize(3)

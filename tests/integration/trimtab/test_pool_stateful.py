@@ -111,7 +111,7 @@ class PoolMachine(RuleBasedStateMachine):
 
         self.run(begin())
 
-    @rule(sizes=st.lists(SIZES, min_size=25, max_size=40), turns=st.integers(0, 3))
+    @rule(sizes=st.lists(SIZES, min_size=50, max_size=70), turns=st.integers(0, 3))
     def storm(self, sizes: list[int], turns: int) -> None:
         async def resize() -> None:
             for size in sizes:
@@ -324,11 +324,11 @@ def play(machine: type[PoolMachine], *, examples: int, steps: int) -> None:
 
 
 def test_nothing_is_lost_whatever_happens(machine: type[PoolMachine]) -> None:
-    play(machine, examples=8, steps=30)
+    play(machine, examples=5, steps=25)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_nothing_is_lost_in_10000_resizes(machine: type[PoolMachine]) -> None:
     while machine.resizes < LONG_RESIZES:
-        play(machine, examples=25, steps=60)
+        play(machine, examples=20, steps=60)
