@@ -78,6 +78,8 @@ class ConcurrencyLimiter:
         self._aimd = Aimd(_checked(ceiling), rule)
         self._limit = ceiling
         self._lowered = False
+        self.watching = False
+        """Whether somebody had to wait lately, so that completions are judged."""
         self._queue_length = queue_length
         self._queue_seconds = queue_seconds
         self._clock = clock
@@ -107,11 +109,6 @@ class ConcurrencyLimiter:
     def waiting(self) -> int:
         """Requests in the queue."""
         return self._waiting
-
-    @property
-    def watching(self) -> bool:
-        """Whether somebody had to wait lately, so that completions are judged."""
-        return self._aimd.watching
 
     @property
     def rejected(self) -> int:
@@ -180,7 +177,7 @@ class ConcurrencyLimiter:
         """Give the place back. For the judgement: when it was admitted, whether the request was `bad` (given up, or
         failed for want of the database), and whether the database was `asked` at all."""
         self._in_flight -= 1
-        if admitted_at is not None and self._aimd.watching:
+        if self.watching and admitted_at is not None:
             now = self._clock()
             self._service_seconds += _SMOOTHING * (now - admitted_at - self._service_seconds)
             self._aimd.completed(admitted_at, now, bad=bad, asked=asked)
@@ -199,6 +196,7 @@ class ConcurrencyLimiter:
     def _follow(self) -> None:
         """Put the rule's limit into force."""
         self._limit = self._aimd.limit
+        self.watching = self._aimd.watching
         lowered = self._limit < self._aimd.ceiling
         if lowered != self._lowered:
             self._lowered = lowered

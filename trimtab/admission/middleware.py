@@ -53,11 +53,18 @@ class AdmissionMiddleware:
         if scope["type"] != "http" or scope["path"] in self._exempt:
             await self._app(scope, receive, send)
             return
-        sends_body = _sends_body(scope)
+        sends_body = scope.get("method", "GET") not in _WITHOUT_BODY and _sends_body(scope)
         if not sends_body:
             admitted_at = self._limiter.try_acquire()
-            if admitted_at is not None:
-                await self._run(admitted_at, scope, receive, send)
+            if admitted_at is not None:  # _run, without a coroutine of its own
+                place = _Held(self._limiter, admitted_at, send)
+                try:
+                    await self._app(scope, receive, place.send)
+                except asyncio.CancelledError:
+                    place.give_back(gave_up=True)
+                    raise
+                finally:
+                    place.give_back()
                 return
         ahead = ReadAhead(receive)
         try:
@@ -83,14 +90,13 @@ class AdmissionMiddleware:
 
     async def _run(self, admitted_at: float, scope: Scope, receive: Receive, send: Send) -> None:
         place = _Held(self._limiter, admitted_at, send)
-        gave_up = False
         try:
             await self._app(scope, receive, place.send)
         except asyncio.CancelledError:
-            gave_up = True
+            place.give_back(gave_up=True)
             raise
         finally:
-            place.give_back(gave_up=gave_up)
+            place.give_back()
 
     async def _wait(self, ahead: ReadAhead, send: Send) -> float | None:
         """The time of admission; None when the client left before, or was refused."""
@@ -124,21 +130,21 @@ class AdmissionMiddleware:
 class _Held:
     """A place of admission while the application works for it."""
 
-    __slots__ = ("_admitted_at", "_failed", "_limiter", "_send")
+    __slots__ = ("_admitted_at", "_limiter", "_send", "_start")
 
     def __init__(self, limiter: ConcurrencyLimiter, admitted_at: float, send: Send) -> None:
         self._limiter = limiter
         self._admitted_at: float | None = admitted_at
         self._send = send
-        self._failed = False
+        self._start: Message | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            names = [name.lower() for name, _ in message.get("headers", ())]
-            # The database failed the application, which answers so without Retry-After.
-            self._failed = message["status"] in _UNAVAILABLE and b"retry-after" not in names
-            if b"content-length" in names:  # the answer is made; what is left is up to the client
-                self.give_back()
+        if self._start is None:
+            self._start = message
+            for name, _ in message.get("headers", ()):
+                if name == b"content-length":
+                    self.give_back()  # the answer is made; what is left is up to the client
+                    break
         elif not message.get("more_body", False):
             self.give_back()
         return self._send(message)
@@ -146,16 +152,25 @@ class _Held:
     def give_back(self, *, gave_up: bool = False) -> None:
         """Once; later calls do nothing."""
         admitted_at, self._admitted_at = self._admitted_at, None
-        if admitted_at is not None:
+        if admitted_at is None:
+            return
+        if self._limiter.watching:
             record = current.get()
             asked = record is None or record.statements > 0
-            self._limiter.release(admitted_at, bad=gave_up or self._failed, asked=asked)
+            self._limiter.release(admitted_at, bad=gave_up or self._database_failed(), asked=asked)
+        else:
+            self._limiter.release()
+
+    def _database_failed(self) -> bool:
+        """The application answers so without Retry-After."""
+        start = self._start
+        if start is None or start["status"] not in _UNAVAILABLE:
+            return False
+        return all(name.lower() != b"retry-after" for name, _ in start.get("headers", ()))
 
 
 def _sends_body(scope: Scope) -> bool:
-    """Whether a body is waited for here."""
-    if scope.get("method", "GET") in _WITHOUT_BODY:
-        return False
+    """Whether a body is waited for here: not where the client waits to be told to send it."""
     return all(name != b"expect" for name, _ in scope["headers"])
 
 
