@@ -10,8 +10,8 @@ from deploy.servers.postgres import Postgres
 from tests.integration.trimtab.overload import PATIENCE_SECONDS, Figures, fill, service
 from trimtab.admission import AimdRule
 
-SLOW_SECONDS = 22.0
-JUDGED_SECONDS = 12.0
+SLOW_SECONDS = 20.0
+JUDGED_SECONDS = 8.0
 RECOVERED_SECONDS = 5.0
 
 

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from tests.integration.trimtab.uvicorn_server import serving
 from trimtab.drain import ConnectionAges, Drain, DrainMiddleware
 
 DEADLINE_SECONDS = 20.0
@@ -50,17 +50,8 @@ def drain(clock: Clock) -> Drain:
 
 @pytest.fixture(params=["httptools", "h11"])
 async def port(request: pytest.FixtureRequest, drain: Drain) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        application(drain), host="127.0.0.1", port=0, http=request.param, log_level="error", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not server.started:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await asyncio.wait_for(serving, DEADLINE_SECONDS)
+    async with serving(application(drain), request.param) as port:
+        yield port
 
 
 class Client:
