@@ -8,10 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.api.settings import Settings
 from trimtab import database
-from trimtab.database import Queries, Row, Statement
 from trimtab.pool import ResizableAsyncPool
-
-__all__ = ["Database", "Queries", "Row", "Statement"]
 
 
 class Database(database.Database):

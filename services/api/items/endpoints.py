@@ -72,7 +72,7 @@ async def get_item(request: Request, item_id: Id) -> Response:
 async def create_item(request: Request, item: NewItem, user: CurrentUser) -> Response:
     """A new item with its stock."""
     created = await service.create(catalog_of(request), item)
-    return json_answer(created, status=201, headers={"Location": f"/items/{created['id']}"})
+    return json_answer(created, status=201, headers={"Location": f"/items/{created.id}"})
 
 
 @router.patch("/{item_id}", response_model=Item, responses=errors(*WITH_BODY, *WITH_TOKEN, details=NO_ITEM))

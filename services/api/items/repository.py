@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, Select, Text, bindparam, func, insert, select, update
 
+from services.api.items.rows import ItemRow, SummaryRow
 from services.api.tables import items, stock
-from trimtab.database import Queries, Row, Statement
+from trimtab.database import Queries, Statement
 
 _SUMMARY = (items.c.id, items.c.name, items.c.category, items.c.price_cents)
 _FULL = (
@@ -37,15 +37,17 @@ GET = Statement(
     select(*_FULL, stock.c.quantity.label("stock"))
     .join_from(items, stock, stock.c.item_id == items.c.id)
     .where(items.c.id == _ID, _LIVE),
+    ItemRow,
 )
-LIST = Statement("items.list", _page())
-LIST_CATEGORY = Statement("items.list_category", _page(items.c.category == _CATEGORY))
+LIST = Statement("items.list", _page(), SummaryRow)
+LIST_CATEGORY = Statement("items.list_category", _page(items.c.category == _CATEGORY), SummaryRow)
 SEARCH = Statement(
     "items.search",
     select(*_SUMMARY)
     .where(_LIVE, items.c.name.ilike(bindparam("pattern", type_=Text), escape="\\"))
     .order_by(func.word_similarity(bindparam("text", type_=Text), items.c.name).desc(), items.c.id)
     .limit(bindparam("limit", type_=Integer)),
+    SummaryRow,
 )
 
 # One statement each, so that an item and its stock appear and change together without a transaction around them.
@@ -67,7 +69,7 @@ _new_stock = (
     .cte("new_stock")
 )
 INSERT = Statement("items.insert", select(*_new.c, _new_stock.c.quantity.label("stock")).join_from(
-    _new, _new_stock, _new_stock.c.quantity.is_not(None)))  # fmt: skip
+    _new, _new_stock, _new_stock.c.quantity.is_not(None)), ItemRow)  # fmt: skip
 
 # NULL for a field means: leave it. So one text serves every combination of fields.
 _changed = (
@@ -91,34 +93,34 @@ _changed_stock = (
     .cte("changed_stock")
 )
 UPDATE = Statement("items.update", select(*_changed.c, _changed_stock.c.quantity.label("stock")).join_from(
-    _changed, _changed_stock, _changed_stock.c.quantity.is_not(None)))  # fmt: skip
+    _changed, _changed_stock, _changed_stock.c.quantity.is_not(None)), ItemRow)  # fmt: skip
 DELETE = Statement(
     "items.delete", update(items).where(items.c.id == _ID, _LIVE).values(deleted_at=func.now()).returning(items.c.id)
 )
 
 
-async def get(queries: Queries, item_id: int) -> Row | None:
+async def get(queries: Queries, item_id: int) -> ItemRow | None:
     return await queries.first(GET, id=item_id)
 
 
-async def page(queries: Queries, after: int, limit: int, category: str | None) -> Sequence[Row]:
+async def page(queries: Queries, after: int, limit: int, category: str | None) -> list[SummaryRow]:
     if category is None:
         return await queries.all(LIST, after=after, limit=limit)
     return await queries.all(LIST_CATEGORY, after=after, limit=limit, category=category)
 
 
-async def search(queries: Queries, text: str, limit: int) -> Sequence[Row]:
+async def search(queries: Queries, text: str, limit: int) -> list[SummaryRow]:
     """Items whose name contains `text` literally, in any case."""
     return await queries.all(SEARCH, pattern=f"%{escaped(text)}%", text=text, limit=limit)
 
 
-async def add(queries: Queries, values: dict[str, Any]) -> Row:
+async def add(queries: Queries, values: dict[str, Any]) -> ItemRow:
     row = await queries.first(INSERT, **values)
     assert row is not None  # noqa: S101  # an INSERT without conflict clause returns its row or raises
     return row
 
 
-async def change(queries: Queries, item_id: int, changes: dict[str, Any]) -> Row | None:
+async def change(queries: Queries, item_id: int, changes: dict[str, Any]) -> ItemRow | None:
     values = {f"new_{name}": changes.get(name) for name in (*_CHANGEABLE, "stock")}
     return await queries.first(UPDATE, id=item_id, **values)
 

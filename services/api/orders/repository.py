@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy import ARRAY, BigInteger, Integer, LargeBinary, Select, Text, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
+from services.api.orders.rows import OrderLineRow, OrderRow, PlacedRow, StockRow
 from services.api.tables import items, order_lines, orders, stock
-from trimtab.database import Queries, Row, Statement
+from trimtab.database import Queries, Statement
 
 _HEAD = (orders.c.id, orders.c.created_at, orders.c.total_cents)
 _USER = bindparam("user_id", type_=BigInteger)
@@ -25,6 +24,7 @@ LOCK_STOCK = Statement(
     .where(stock.c.item_id == func.any(_ITEM_IDS), items.c.deleted_at.is_(None))
     .order_by(stock.c.item_id)
     .with_for_update(of=stock),
+    StockRow,
 )
 INSERT = Statement(
     "orders.insert",
@@ -37,6 +37,7 @@ INSERT = Statement(
     )
     .on_conflict_do_nothing(index_elements=[orders.c.user_id, orders.c.idempotency_key])
     .returning(*_HEAD),
+    OrderRow,
 )
 
 # The lines and what they take from the stock, in one round trip.
@@ -75,10 +76,12 @@ def _with_lines(heads: Select[tuple[int, object, int]]) -> Select[tuple[object, 
 BY_KEY = Statement(
     "orders.by_key",
     select(orders.c.id, orders.c.request_hash).where(orders.c.user_id == _USER, orders.c.idempotency_key == _KEY),
+    PlacedRow,
 )
 GET = Statement(
     "orders.get",
     _with_lines(select(*_HEAD).where(orders.c.id == bindparam("id", type_=BigInteger), orders.c.user_id == _USER)),
+    OrderLineRow,
 )
 LIST = Statement(
     "orders.list",
@@ -88,16 +91,17 @@ LIST = Statement(
         .order_by(orders.c.id.desc())
         .limit(bindparam("limit", type_=Integer))
     ),
+    OrderLineRow,
 )
 
 
-async def lock_stock(queries: Queries, item_ids: list[int]) -> dict[int, Row]:
+async def lock_stock(queries: Queries, item_ids: list[int]) -> dict[int, StockRow]:
     """Stock and price by item, locked until the transaction ends. What is not in the catalog is not in it."""
     rows = await queries.all(LOCK_STOCK, item_ids=item_ids)
-    return {row["item_id"]: row for row in rows}
+    return {row.item_id: row for row in rows}
 
 
-async def add(queries: Queries, user_id: int, key: str, request_hash: bytes, total_cents: int) -> Row | None:
+async def add(queries: Queries, user_id: int, key: str, request_hash: bytes, total_cents: int) -> OrderRow | None:
     """The new order; None where the user has one of this key. Waits for another transaction that is at the same."""
     return await queries.first(
         INSERT, user_id=user_id, idempotency_key=key, request_hash=request_hash, total_cents=total_cents
@@ -108,16 +112,16 @@ async def take(queries: Queries, order_id: int, ids: list[int], quantities: list
     await queries.all(TAKE, order_id=order_id, item_ids=ids, quantities=quantities, prices=prices)
 
 
-async def by_key(queries: Queries, user_id: int, key: str) -> Row | None:
+async def by_key(queries: Queries, user_id: int, key: str) -> PlacedRow | None:
     """Id and request hash."""
     return await queries.first(BY_KEY, user_id=user_id, idempotency_key=key)
 
 
-async def get(queries: Queries, user_id: int, order_id: int) -> Sequence[Row]:
+async def get(queries: Queries, user_id: int, order_id: int) -> list[OrderLineRow]:
     """A row a line."""
     return await queries.all(GET, user_id=user_id, id=order_id)
 
 
-async def page(queries: Queries, user_id: int, before: int, limit: int) -> Sequence[Row]:
+async def page(queries: Queries, user_id: int, before: int, limit: int) -> list[OrderLineRow]:
     """A row a line, of `limit` orders."""
     return await queries.all(LIST, user_id=user_id, before=before, limit=limit)

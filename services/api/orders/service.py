@@ -11,12 +11,13 @@ import asyncpg
 import orjson
 
 from services.api.catalog import Catalog
-from services.api.database import Queries, Row
 from services.api.items.cache import writing_items
 from services.api.orders import repository
+from services.api.orders.rows import OrderLineRow
 from services.api.orders.schemas import NewOrder
 from services.api.problems import ProblemError
 from services.api.users.service import CHALLENGE, NOBODY
+from trimtab.database import Queries
 
 SHORT = "There is not enough left of some items; order less"
 
@@ -65,41 +66,41 @@ async def _place(
         if await repository.by_key(transaction, user_id, key) is not None:
             raise _ReplayedError
         raise ProblemError(404, f"Not in the catalog: items {missing}", items=missing)
-    prices = [stock[item_id]["price_cents"] for item_id in wanted]
+    prices = [stock[item_id].price_cents for item_id in wanted]
     total = sum(price * quantity for price, quantity in zip(prices, wanted.values(), strict=True))
     # Before the stock is checked: a repeated order for the last piece has to find itself, not an empty shelf.
     head = await repository.add(transaction, user_id, key, request_hash, total)
     if head is None:
         raise _ReplayedError
     short = [
-        {"item_id": item_id, "wanted": quantity, "left": stock[item_id]["quantity"]}
+        {"item_id": item_id, "wanted": quantity, "left": stock[item_id].quantity}
         for item_id, quantity in wanted.items()
-        if stock[item_id]["quantity"] < quantity
+        if stock[item_id].quantity < quantity
     ]
     if short:
         raise ProblemError(409, SHORT, items=short)
-    await repository.take(transaction, head["id"], list(wanted), list(wanted.values()), prices)
+    await repository.take(transaction, head.id, list(wanted), list(wanted.values()), prices)
     lines = [
         {"item_id": item_id, "quantity": quantity, "unit_price_cents": price}
         for (item_id, quantity), price in zip(wanted.items(), prices, strict=True)
     ]
-    return {**dict(head), "lines": lines}
+    return {**head._asdict(), "lines": lines}
 
 
 async def _replay(catalog: Catalog, user_id: int, key: str, request_hash: bytes) -> dict[str, Any]:
     earlier = await repository.by_key(catalog.database, user_id, key)
     if earlier is None:
         raise ProblemError(409, "An order of this key was being placed and failed; send it again")
-    if earlier["request_hash"] != request_hash:
+    if earlier.request_hash != request_hash:
         raise ProblemError(422, "This Idempotency-Key belongs to an order with other lines; take a new key")
-    return await get(catalog, user_id, earlier["id"])
+    return await get(catalog, user_id, earlier.id)
 
 
-def _orders(rows: Iterable[Row]) -> list[dict[str, Any]]:
+def _orders(rows: Iterable[OrderLineRow]) -> list[dict[str, Any]]:
     """Orders from rows of one line each, in the order of the rows."""
     found: dict[int, dict[str, Any]] = {}
     for row in rows:
-        head = {name: row[name] for name in ("id", "created_at", "total_cents")}
-        line = {name: row[name] for name in ("item_id", "quantity", "unit_price_cents")}
-        found.setdefault(row["id"], {**head, "lines": []})["lines"].append(line)
+        head = {"id": row.id, "created_at": row.created_at, "total_cents": row.total_cents}
+        line = {"item_id": row.item_id, "quantity": row.quantity, "unit_price_cents": row.unit_price_cents}
+        found.setdefault(row.id, {**head, "lines": []})["lines"].append(line)
     return list(found.values())

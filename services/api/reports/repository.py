@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy import BigInteger, Integer, bindparam, cast, distinct, func, select
 
+from services.api.reports.rows import CategoryRow
 from services.api.tables import items, order_lines, orders
-from trimtab.database import Queries, Row, Statement
+from trimtab.database import Queries, Statement
 
 _revenue = cast(func.sum(cast(order_lines.c.quantity, BigInteger) * order_lines.c.unit_price_cents), BigInteger)
 
@@ -24,8 +23,9 @@ REVENUE = Statement(
     .where(orders.c.created_at >= func.now() - func.make_interval(0, 0, 0, bindparam("days", type_=Integer)))
     .group_by(items.c.category)
     .order_by(_revenue.desc(), items.c.category),
+    CategoryRow,
 )
 
 
-async def revenue(queries: Queries, days: int) -> Sequence[Row]:
+async def revenue(queries: Queries, days: int) -> list[CategoryRow]:
     return await queries.all(REVENUE, days=days)

@@ -12,6 +12,6 @@ async def revenue(catalog: Catalog, days: int) -> bytes:
 
     async def load() -> bytes:
         rows = await repository.revenue(catalog.database, days)
-        return encode({"days": days, "categories": [dict(row) for row in rows]})
+        return encode({"days": days, "categories": rows})
 
     return await catalog.cache.get("report", f"revenue:{days}", load) or b""

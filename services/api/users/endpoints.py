@@ -39,7 +39,7 @@ async def register(request: Request, credentials: Credentials) -> Response:
     """Register an address with a password."""
     catalog = catalog_of(request)
     headers = await catalog.throttle.registration(_client(request), credentials.email)
-    return json_answer(dict(await service.register(catalog, credentials)), status=201, headers=headers)
+    return json_answer(await service.register(catalog, credentials), status=201, headers=headers)
 
 
 @router.post("/token", response_model=Token, responses=errors(*WITH_BODY, 429, details={401: service.WRONG}))
@@ -55,7 +55,7 @@ async def token(request: Request, credentials: Credentials) -> Response:
 @router.get("/me", response_model=User, responses=errors(*WITH_TOKEN))
 async def me(request: Request, user_id: CurrentUser) -> Response:
     """Who the token says that I am."""
-    return json_answer(dict(await service.me(catalog_of(request), user_id)))
+    return json_answer(await service.me(catalog_of(request), user_id))
 
 
 def _client(request: Request) -> str:

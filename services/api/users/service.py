@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from services.api.catalog import Catalog
-from services.api.database import Row
 from services.api.problems import ProblemError
 from services.api.users import repository
 from services.api.users.passwords import PasswordsBusyError
+from services.api.users.rows import UserRow
 from services.api.users.schemas import Credentials, Token
 from services.api.users.tokens import InvalidTokenError
 
@@ -16,7 +16,7 @@ NOBODY = "The user of this token does not exist any more"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-async def register(catalog: Catalog, credentials: Credentials) -> Row:
+async def register(catalog: Catalog, credentials: Credentials) -> UserRow:
     """The new user. No connection is held while the password is hashed."""
     try:
         password_hash = await catalog.passwords.hash(credentials.password.get_secret_value())
@@ -31,14 +31,14 @@ async def register(catalog: Catalog, credentials: Credentials) -> Row:
 async def token(catalog: Catalog, credentials: Credentials) -> Token:
     """A token for the right password. The answer does not tell whether the address or the password was wrong."""
     user = await repository.by_email(catalog.database, credentials.email)
-    password_hash = user["password_hash"] if user else None
+    password_hash = user.password_hash if user else None
     try:
         is_right = await catalog.passwords.matches(password_hash, credentials.password.get_secret_value())
     except PasswordsBusyError as error:
         raise _busy(error) from None
     if user is None or not is_right:
         raise ProblemError(401, WRONG, headers=CHALLENGE)
-    return Token(access_token=catalog.tokens.issue(user["id"]), expires_in=catalog.tokens.seconds)
+    return Token(access_token=catalog.tokens.issue(user.id), expires_in=catalog.tokens.seconds)
 
 
 def user_of(catalog: Catalog, authorization: str | None) -> int:
@@ -53,7 +53,7 @@ def user_of(catalog: Catalog, authorization: str | None) -> int:
         raise ProblemError(401, f"{error}", headers=headers) from None
 
 
-async def me(catalog: Catalog, user_id: int) -> Row:
+async def me(catalog: Catalog, user_id: int) -> UserRow:
     """The user of a token."""
     user = await repository.by_id(catalog.database, user_id)
     if user is None:
