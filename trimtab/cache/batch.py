@@ -1,7 +1,8 @@
-"""Reads that are asked for in one turn of the event loop go to Redis in one command.
+"""What is asked of Redis in one turn of the event loop goes to it in one message.
 
-A command costs the client some 200 us of CPU time whatever it asks for, a key within one some 5. A read waits for no
-other: what comes while a command is on its way goes with the next one at once.
+A message costs the client some 200 us of CPU time and a connection of its own, whatever it asks for; a key within one
+costs some 5, a script some 20. Without this a burst of cold keys takes more connections than the client may open, and
+looks like a Redis that is down. Nobody waits for another: what comes while a message is on its way goes with the next.
 """
 
 from __future__ import annotations
@@ -9,55 +10,52 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from itertools import chain
 from typing import Generic, TypeVar
 
-MAX_READS = 64
-"""Reads in one command: it should take Redis well below the time that a caller waits."""
+MAX_ITEMS = 64
+"""In one message: it should take Redis well below the time that a caller waits."""
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 Failure = TypeVar("Failure")
-Values = list[bytes | None]
 
 
-class BatchedReads(Generic[Failure]):
-    """`await reads.get(names)` gives their values in order. `mget` is one command; it may give a failure instead."""
+class Batch(Generic[Item, Answer, Failure]):
+    """`await batch.ask(item)` gives its answer. `send` sends one message and gives the answers in order, or a failure."""
 
-    def __init__(self, mget: Callable[[list[str]], Awaitable[Values | Failure]]) -> None:
-        self._mget = mget
-        self._waiting: list[tuple[list[str], asyncio.Future[Values | Failure]]] = []
-        self._commands: set[asyncio.Task[None]] = set()
+    def __init__(self, send: Callable[[list[Item]], Awaitable[list[Answer] | Failure]]) -> None:
+        self._send = send
+        self._waiting: list[tuple[Item, asyncio.Future[Answer | Failure]]] = []
+        self._messages: set[asyncio.Task[None]] = set()
 
-    async def get(self, names: list[str]) -> Values | Failure:
-        """The values, None for what does not exist, or the failure of the command."""
+    async def ask(self, item: Item) -> Answer | Failure:
+        """The answer, or the failure of the whole message."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._send, context=Context())
-        values: asyncio.Future[Values | Failure] = loop.create_future()
-        self._waiting.append((names, values))
-        return await values
+            loop.call_soon(self._end_of_turn, context=Context())
+        answer: asyncio.Future[Answer | Failure] = loop.create_future()
+        self._waiting.append((item, answer))
+        return await answer
 
-    def _send(self) -> None:
+    def _end_of_turn(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for first in range(0, len(waiting), MAX_READS):
-            command = asyncio.get_running_loop().create_task(self._ask(waiting[first : first + MAX_READS]))
-            self._commands.add(command)
-            command.add_done_callback(self._commands.discard)
+        for first in range(0, len(waiting), MAX_ITEMS):
+            message = asyncio.get_running_loop().create_task(self._exchange(waiting[first : first + MAX_ITEMS]))
+            self._messages.add(message)
+            message.add_done_callback(self._messages.discard)
 
-    async def _ask(self, reads: list[tuple[list[str], asyncio.Future[Values | Failure]]]) -> None:
+    async def _exchange(self, asked: list[tuple[Item, asyncio.Future[Answer | Failure]]]) -> None:
         try:
-            answer = await self._mget(list(chain.from_iterable(names for names, _ in reads)))
+            answers = await self._send([item for item, _ in asked])
         except Exception as error:
-            for _, values in reads:
-                if not values.done():
-                    values.set_exception(error)
+            for _, answer in asked:
+                if not answer.done():
+                    answer.set_exception(error)
             return
         except asyncio.CancelledError:
-            for _, values in reads:
-                values.cancel()
+            for _, answer in asked:
+                answer.cancel()
             raise
-        begin = 0
-        for names, values in reads:
-            end = begin + len(names)
-            if not values.done():  # else its caller has gone
-                values.set_result(answer[begin:end] if isinstance(answer, list) else answer)
-            begin = end
+        for number, (_, answer) in enumerate(asked):
+            if not answer.done():  # else its caller has gone
+                answer.set_result(answers[number] if isinstance(answers, list) else answers)

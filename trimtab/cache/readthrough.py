@@ -205,6 +205,8 @@ class Cache:
         await self._auditor.close()
         if self._owed is not None:
             await self._owed.close()
+        if self._redis is not None:
+            await self._redis.close()
 
     async def _find(self, state: GroupState, key: str, load: Load, now: float) -> bytes | None:
         held = None

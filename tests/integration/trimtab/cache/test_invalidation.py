@@ -128,3 +128,19 @@ async def test_peek_does_not_answer_beyond_the_l1_bound_and_not_after_a_write_he
     assert here.peek("item", "1") is None
     pods.clock.ahead += ITEM.l1_seconds
     assert there.peek("item", "1") is None
+
+
+async def test_what_was_found_in_redis_just_before_it_knew_of_a_write_is_not_kept(
+    pods: Pods, database: Database
+) -> None:
+    cache = pods.new()
+    database.rows["1"] = b"old"
+    await cache.get("item", "1", database.load("1"))
+    await pods.client(cache).client_pause(60_000, all=False)  # writes wait, reads do not
+    database.rows["1"] = b"new"
+    invalidating = asyncio.create_task(cache.invalidate("item", "1"))
+    await until(lambda: cache.peek("item", "1") is None)
+    assert await cache.get("item", "1", database.load("1")) == b"old", "the write is not told yet"
+    await pods.client(cache).client_unpause()
+    await invalidating
+    assert await cache.get("item", "1", database.load("1")) == b"new"

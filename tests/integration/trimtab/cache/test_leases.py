@@ -35,18 +35,15 @@ async def test_callers_in_all_pods_wait_for_one_making(pods: Pods, database: Dat
 
 async def test_a_maker_that_fails_gives_its_lease_back(pods: Pods, database: Database) -> None:
     first, second = pods.new(), pods.new()
-    database.rows["1"] = b"one"
-    database.fails, database.gate = ConnectionError("reset"), asyncio.Event()
-    failing = asyncio.create_task(first.get("search", "1", database.load("1")))
-    await until(lambda: database.reads)
-    waiting = asyncio.create_task(second.get("search", "1", database.load("1")))
-    await until(lambda: second.stats.requests["search", "redis", "miss"])
-    database.gate.set()
-    with pytest.raises(ConnectionError):
-        await failing
-    database.fails = None
-    assert await waiting == b"one"
-    assert not await pods.client(first).exists("trimtab:lease:search:1")
+    for group in ("search", "item"):
+        database.rows["1"], database.fails = b"one", ConnectionError("reset")
+        with pytest.raises(ConnectionError):
+            await first.get(group, "1", database.load("1"))
+        database.fails = None
+        scripts = pods.scripts_run()
+        assert await second.get(group, "1", database.load("1")) == b"one"
+        assert pods.scripts_run() == scripts + 2, "the lease at the first asking, then the storing"
+        assert not await pods.client(first).exists(f"trimtab:lease:{group}:1")
 
 
 async def test_a_maker_that_dies_delays_the_others_no_longer_than_its_lease_lives(
