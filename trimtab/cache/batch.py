@@ -21,7 +21,7 @@ Failure = TypeVar("Failure")
 
 
 class Batch(Generic[Item, Answer, Failure]):
-    """`await batch.ask(item)` gives its answer. `send` sends one message and gives the answers in order, or a failure."""
+    """`await batch.ask(item)` gives its answer. `send` is one message: the answers in order, or a failure."""
 
     def __init__(self, send: Callable[[list[Item]], Awaitable[list[Answer] | Failure]]) -> None:
         self._send = send
