@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,17 @@ from deploy.errors import DeployError
 from deploy.kubectl import Kubectl
 from deploy.platforms import choose
 from deploy.platforms.port import Platform
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A cluster is made, and one that runs is replaced, only for who asks: `-m e2e`, or the folder by its name."""
+    here = Path(__file__).parent
+    asked = "e2e" in config.option.markexpr.replace("not e2e", "") or any("e2e" in part for part in config.args)
+    if not asked:
+        skip = pytest.mark.skip(reason="makes a cluster: run `make e2e`")
+        for item in items:
+            if here in item.path.parents:
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")
