@@ -64,11 +64,15 @@ class Figures:
     good_p95: float
     refused_share: float
     lost_share: float
+    useful_share: float
+    """Of the reads that the database did in that time, those whose client was still there. Does not depend on how fast
+    the machine is."""
 
     @classmethod
-    def of(cls, answers: list[Answer], begin: float, end: float) -> Figures:
+    def of(cls, answers: list[Answer], reads: list[float], begin: float, end: float) -> Figures:
         chosen = [answer for answer in answers if begin <= answer.asked_at < end]
         good = sorted(answer.seconds for answer in chosen if answer.status == 200)
+        useful = sum(answer.status == 200 and begin <= answer.asked_at + answer.seconds < end for answer in answers)
         return cls(
             offered_per_second=len(chosen) / (end - begin),
             good_per_second=len(good) / (end - begin),
@@ -76,12 +80,14 @@ class Figures:
             good_p95=good[int(0.95 * len(good))] if good else float("nan"),
             refused_share=sum(answer.status == 503 for answer in chosen) / len(chosen),
             lost_share=sum(answer.status == 0 for answer in chosen) / len(chosen),
+            useful_share=useful / max(1, sum(begin <= at < end for at in reads)),
         )
 
     def __str__(self) -> str:
         return (
             f"offered {self.offered_per_second:.1f}/s, good {self.good_per_second:.1f}/s, p50 {self.good_p50:.2f} s, "
-            f"p95 {self.good_p95:.2f} s, refused {self.refused_share:.0%}, lost {self.lost_share:.0%}"
+            f"p95 {self.good_p95:.2f} s, refused {self.refused_share:.0%}, lost {self.lost_share:.0%}, "
+            f"useful {self.useful_share:.0%}"
         )
 
 
@@ -93,11 +99,13 @@ class Service:
         self._database = database
         self._engine = engine
         self.answers: list[Answer] = []
+        self.reads: list[float] = []
         self._clients: set[asyncio.Task[None]] = set()
 
     async def read(self, code: str = "none") -> None:
         async with self._engine.connect() as connection:
             await connection.execute(READ, {"code": code})
+        self.reads.append(monotonic())
 
     async def capacity(self, seconds: float = 3.0) -> float:
         """Reads a second, one client for each connection of the pool."""
