@@ -74,6 +74,23 @@ async def test_a_redis_that_does_not_answer_costs_a_bounded_wait_and_then_nothin
     await pods.close()
 
 
+async def test_a_process_passes_redis_by_for_what_it_owes(pods: Pods, database: Database) -> None:
+    """Redis reads but does not write: without that the process would get its own old answer back."""
+    cache, other = pods.new(wait_seconds=0.1), pods.new()
+    database.rows["1"] = b"old"
+    await cache.get("item", "1", database.load("1"))
+    await pods.client(other).client_pause(60_000, all=False)
+    try:
+        database.rows["1"] = b"new"
+        await cache.invalidate("item", "1")
+        assert cache.owed_invalidations == 1
+        assert await cache.get("item", "1", database.load("1")) == b"new"
+    finally:
+        await pods.client(other).client_unpause()
+    await until(lambda: not cache.owed_invalidations)
+    assert await other.get("item", "1", database.load("1")) == b"new"
+
+
 @pytest.fixture
 async def stopped(own_server: OwnServer) -> AsyncIterator[tuple[Pods, psutil.Process]]:
     """Pods over a Redis of their own, and its process, to be stopped with SIGSTOP."""
