@@ -20,6 +20,10 @@ TURNS = 3000
 """Turns of the event loop within which everything must have ended: nothing here takes time, only turns."""
 
 
+MOST = 4
+"""The largest size that the pool is given."""
+
+
 class RefusedError(Exception):
     """The fake database takes no connection."""
 
@@ -120,13 +124,14 @@ def check(pool: ResizableAsyncPool, database: FakeDatabase) -> None:
     assert pool.checkedin() >= 0
     assert pool.checkedout() >= 0
     assert database.live <= total, "a connection that the pool does not count"
+    assert total <= MOST, "more connections than any size that there was"
     assert pool.draining == max(0, total - pool.size())
     if pool.waiting():
         assert pool.checkedin() == 0, "somebody waits beside an idle connection"
         assert total >= pool.size(), "somebody waits beside a free slot"
 
 
-SIZES = st.integers(1, 4)
+SIZES = st.integers(1, MOST)
 NUMBERS = st.integers(0, 30)
 STEPS = st.one_of(
     st.tuples(st.just("start"), st.integers(1, 4)),

@@ -244,6 +244,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def _check(self, pool: ResizableAsyncPool) -> None:
         total = pool.checkedin() + pool.checkedout()
+        assert total <= MOST, "more connections than any size that there was"
         assert pool.checkedin() >= 0
         assert pool.checkedout() >= len(self.in_use)
         assert pool.draining == max(0, total - pool.size())
