@@ -30,15 +30,11 @@ _LITERAL = re.compile(r"'|\$\$|\$[A-Za-z_]|/\*|--")
 
 
 def watch_engine(engine: AsyncEngine | Engine) -> None:
-    """Count and time the statements of `engine`. Doing it twice changes nothing."""
+    """Count and time the statements of `engine`. Doing it twice changes nothing: SQLAlchemy knows its listeners."""
     sync_engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-    for name, listener in (
-        ("before_cursor_execute", _before),
-        ("after_cursor_execute", _after),
-        ("handle_error", _failed),
-    ):
-        if not event.contains(sync_engine, name, listener):
-            event.listen(sync_engine, name, listener)
+    event.listen(sync_engine, "before_cursor_execute", _before)
+    event.listen(sync_engine, "after_cursor_execute", _after)
+    event.listen(sync_engine, "handle_error", _failed)
 
 
 @lru_cache(NAMES_KEPT)

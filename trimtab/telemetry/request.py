@@ -4,7 +4,8 @@ The lowest room of the library: it imports nothing of it, so that whatever talks
 statements, and knows nothing of who listens.
 
 A task that a request starts has a copy of its context, hence the same record. So what one request loads for many
-(single flight) counts for the one that started it, and a refresh in the background may be counted after the answer.
+(single flight) counts for the one that started it. What the cache makes in the background (refresh, audit) is no
+request's.
 """
 
 from __future__ import annotations

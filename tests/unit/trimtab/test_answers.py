@@ -177,7 +177,8 @@ async def test_an_answer_from_memory_takes_no_place_of_admission() -> None:
     await service.ask("/items/7")
     async with service.tunable.limiter:
         assert (await service.ask("/items/7"))[0]["status"] == 200
-    assert service.handled["7"] == 1
+        assert (await service.ask("/items/8"))[0]["status"] == 503
+    assert service.handled == {"7": 1}
 
 
 async def test_a_drain_closes_the_connections_of_answers_from_memory_too() -> None:
