@@ -17,6 +17,7 @@ from tests.integration.trimtab.pool_load import (
     DEADLINE_SECONDS,
     WAYS,
     Load,
+    Way,
     backends,
     engine_of,
     eventually,
@@ -152,7 +153,8 @@ async def test_a_checkout_that_waits_too_long_is_told_why(postgres: Postgres, da
         assert (pool.timeouts, pool.waiting(), pool.checkedin()) == (1, 0, 1)
 
 
-async def test_connections_have_a_bounded_age(postgres: Postgres, database: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_connections_have_a_bounded_age(postgres: Postgres, database: str, way: Way) -> None:
     def pids() -> set[object]:
         return {row[0] for row in postgres.execute(f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}'")}
 
@@ -163,7 +165,7 @@ async def test_connections_have_a_bounded_age(postgres: Postgres, database: str)
         before = pids()
         assert len(before) == 3
         await eventually(lambda: pool.checkedin() == 0, lambda: f"idle ones stay: {pool.status()}")
-        async with Load(engine, tasks=3) as load:
+        async with Load(engine, tasks=3, ways=(way,)) as load:
             await eventually(lambda: not pids() & before, lambda: "some connections never went")
             first = pids()
             await eventually(lambda: not pids() & first, lambda: "busy connections are not renewed")
