@@ -136,7 +136,9 @@ def test_apply_moves_pool_replicas_and_ttl_within_the_budget(stage: Stage) -> No
     ttls = {knob["name"]: knob.get("current") for knob in stage.status()["knobs"] if "TTL" in knob["name"]}
     assert max(value or 0 for value in ttls.values()) > BAD_START.cache_ttl_seconds, moved
     assert all(decision.get("message") for decision in log.decisions())
-    assert budget.largest <= BUDGET
+    # Nobody may open one connection more than the largest document said, however far the budget still is.
+    sizes = [d["to"] for d in log.decisions() if d["knob"] == "poolerPoolSize"]
+    assert budget.largest <= max(sizes) <= BUDGET, moved
 
 
 def test_no_request_fails_because_a_knob_changed(stage: Stage) -> None:
