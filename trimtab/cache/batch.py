@@ -1,7 +1,7 @@
 """What is asked of Redis in one turn of the event loop goes to it in one message.
 
-A message costs the client some 200 us of CPU time and a connection of its own, whatever it asks for; a key within one
-costs some 5, a script some 20. Without this a burst of cold keys takes more connections than the client may open, and
+A message costs the client some 100 us of CPU time and a connection of its own, whatever it asks for; a key within one
+costs some 2, a script some 20. Without this a burst of cold keys takes more connections than the client may open, and
 looks like a Redis that is down. Nobody waits for another: what comes while a message is on its way goes with the next.
 """
 

@@ -36,4 +36,4 @@ async def test_reads_at_the_same_time_share_commands_and_get_their_own_answers(
     gone.cancel()
     assert await answers == [f"row {key}".encode() for _ in range(2) for key in range(KEYS)]
     assert database.reads == reads + 2, "only what no pod had read"
-    assert messages(clean_redis) - before <= 2 + 2 * KEYS // MAX_ITEMS
+    assert messages(clean_redis) - before <= 10, "for 276 reads"
