@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 from trimtab.cache.breaker import CircuitBreaker
 
 WINDOW_SECONDS = 60
-WAIT_SECONDS = 0.1
+WAIT_SECONDS = 0.25
 """How long a request waits for Redis before this process counts by itself."""
 MAX_IDENTITIES = 10_000
 """Counters in the memory of a process; beyond it all of them start anew."""

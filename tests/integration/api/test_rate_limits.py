@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from deploy.servers.redis import RedisServer
+from services.api import rate_limits
 from services.api.rate_limits import Limit, RateLimits
 from services.api.settings import Settings
 from services.api.users.throttle import EVERYWHERE
@@ -17,6 +18,12 @@ from tests.integration.api.conftest import PASSWORD, CatalogClient, redis_client
 
 WRONG = "wrong horse"
 EMAIL = "ada@example.org"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is busy with other tests Redis may take its time, and then each process would count alone."""
+    monkeypatch.setattr(rate_limits, "WAIT_SECONDS", 30.0)
 
 
 def with_limits(settings: Settings, **limits: int) -> Settings:
@@ -115,15 +122,20 @@ async def test_one_customer_of_ipv6_is_one_address(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("how", ["refused", "silent"])
-async def test_without_redis_each_process_limits_by_itself(settings: Settings, how: str) -> None:
+async def test_without_redis_each_process_limits_by_itself(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(rate_limits, "WAIT_SECONDS", 0.1)
     async with silent_port() as silent:
         port = {"refused": 9, "silent": silent}[how]
         async with running(with_limits(settings, redis_port=port, token_per_minute=3)) as client:
             answers = [
                 await client.http.post("/auth/token", json={"email": f"{number}@example.org", "password": PASSWORD})
-                for number in range(5)
+                for number in range(8)
             ]
-            assert statuses(answers) == [401, 401, 401, 429, 429]
+            seen = Counter(statuses(answers))
+            assert seen.keys() == {401, 429}
+            assert seen[401] in (3, 4), "a fourth where a minute of the clock begins meanwhile"
 
 
 async def test_redis_holds_no_address_and_forgets(redis_server: RedisServer, clean_redis: RedisServer) -> None:

@@ -131,11 +131,14 @@ async def test_a_rolling_restart_loses_no_request(
     """Reads and orders go on over connections that stay with their server until it closes them, and none fails."""
     await seed(owner, SEEDED)
     orders = "SELECT count(*) FROM orders WHERE idempotency_key LIKE 'server-%'"
-    async with serving(settings, API_DRAIN_SECONDS="3") as old, service_of(old) as service:
+    async with serving(settings, API_DRAIN_SECONDS="5") as old, service_of(old) as service:
         load = Load(lambda: service.url, headers=await signed_in(old))
         await load.until(50)
         async with serving(settings) as new:
             service.servers.append(new)
+            async with asyncio.timeout(WAIT_SECONDS):
+                while new not in service.endpoints:
+                    await asyncio.sleep(0.05)
             old.terminate()
             async with asyncio.timeout(WAIT_SECONDS):
                 while await old.ready():

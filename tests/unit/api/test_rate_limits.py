@@ -44,9 +44,11 @@ async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_without_redis_the_limit_holds_in_this_process() -> None:
     limits = RateLimits(Redis(**NOWHERE), secret="s" * 32)
-    standings = [await limits.hit(Limit("x", 3), "somebody") for _ in range(5)]
-    assert [standing.allowed for standing in standings] == [True, True, True, False, False]
-    assert [standing.remaining for standing in standings] == [2, 1, 0, 0, 0]
+    standings = [await limits.hit(Limit("x", 3), "somebody") for _ in range(8)]
+    # The windows of the memory begin with the clock's minutes: where one begins meanwhile, a fourth is free.
+    assert sum(standing.allowed for standing in standings) in (3, 4)
+    assert standings[0].remaining == 2
+    assert not standings[-1].allowed
     assert (await limits.hit(Limit("x", 3), "somebody else")).allowed
     await limits.forget(Limit("x", 3), "somebody")
     assert (await limits.hit(Limit("x", 3), "somebody")).allowed
