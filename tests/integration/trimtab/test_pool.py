@@ -166,8 +166,10 @@ async def test_connections_have_a_bounded_age(postgres: Postgres, database: str,
         assert len(before) == 3
         await eventually(lambda: pool.checkedin() == 0, lambda: f"idle ones stay: {pool.status()}")
         async with Load(engine, tasks=3, ways=(way,)) as load:
+            await load.more(9)
             await eventually(lambda: not pids() & before, lambda: "some connections never went")
             first = pids()
+            assert first, "or there would be nothing to renew"
             await eventually(lambda: not pids() & first, lambda: "busy connections are not renewed")
             assert not load.errors
 
