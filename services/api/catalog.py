@@ -63,7 +63,7 @@ class Catalog:
             settings=settings,
             database=Database.open(settings),
             redis=redis,
-            cache=Cache(groups, redis, prefix="catalog"),
+            cache=Cache(groups, redis, prefix="catalog", redis_wait_seconds=settings.redis_wait_seconds),
             passwords=Passwords(settings.password_hash_threads, settings.password_hash_queue),
             tokens=Tokens(settings.token_secret.get_secret_value(), settings.token_seconds),
             throttle=Throttle(

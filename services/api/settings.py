@@ -53,6 +53,7 @@ class Settings(DatabaseSettings):
     redis_host: str = "127.0.0.1"
     redis_port: Port = 6379
     redis_password: SecretStr = SecretStr("")
+    redis_wait_seconds: Annotated[float, Field(gt=0, le=5)] = 0.05
 
     token_secret: SecretStr
     token_seconds: Annotated[int, Field(ge=60, le=7 * 24 * 3600)] = 3600
