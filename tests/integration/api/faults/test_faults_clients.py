@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -18,6 +16,7 @@ import pytest_asyncio
 
 from deploy.servers import ports
 from tests.integration.api.faults.load import Load, until
+from tests.integration.api.faults.sockets import connect, connect_deaf, fill, request
 from tests.integration.api.faults.stack import ITEMS, POOL_SIZE, Accounts, Stack, Watched, signed_in
 from tests.integration.api.server_process import ServerProcess, environment_of, serving
 from trimtab.knobs.document import MAX_DOCUMENT_BYTES, ApiKnobs, KnobsDocument
@@ -137,6 +136,7 @@ async def test_clients_leave_in_the_middle_of_a_query(stack: Stack, api: Watched
     accounts.assert_balanced(load.book)
 
 
+@pytest.mark.long
 async def test_many_clients_leave_at_any_time(stack: Stack, api: Watched) -> None:
     """Hundreds of requests that are abandoned at random moments, others being served all the while."""
     draw = random.Random(7)
@@ -158,6 +158,7 @@ async def test_many_clients_leave_at_any_time(stack: Stack, api: Watched) -> Non
     assert len(clients) <= POOL_SIZE
 
 
+@pytest.mark.long
 async def test_clients_that_send_slowly_hold_nobody_up(api: Watched) -> None:
     """More clients than places, each sending its body a byte at a time: others are served meanwhile."""
     dawdlers = [await connect(api) for _ in range(3 * CONCURRENCY)]
@@ -239,26 +240,6 @@ async def test_a_log_that_nobody_reads_any_more(stack: Stack) -> None:
             await process.wait()
 
 
-async def connect(api: Watched) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    parts = urlsplit(api.url)
-    return await asyncio.open_connection(parts.hostname, parts.port)
-
-
-def connect_deaf(api: Watched) -> socket.socket:
-    """A client with a small window."""
-    parts = urlsplit(api.url)
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.connect((parts.hostname, parts.port))
-    client.setblocking(False)
-    return client
-
-
-async def fill(client: socket.socket, data: bytes) -> None:
-    """Send everything; the server reads it whether or not it can answer."""
-    await asyncio.get_running_loop().sock_sendall(client, data)
-
-
 async def is_stuck(api: Watched) -> bool:
     """Whether orders were answered, and none within a moment."""
     series = 'http_request_duration_seconds_count{method="GET",route="/orders",status="200"}'
@@ -276,12 +257,6 @@ def give_long_answers(stack: Stack) -> None:
         "SELECT id, item, 1, 1 FROM orders, generate_series(1, 20) item WHERE idempotency_key LIKE 'seed-long-%'",
         database=stack.database,
     )
-
-
-def request(api: Watched, target: str, body: bytes = b"") -> bytes:
-    headers = {"Host": "catalog", **api.headers, "Content-Type": "application/json", "Content-Length": str(len(body))}
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"{target} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
 def waiting_for_locks(stack: Stack) -> int:
