@@ -19,6 +19,7 @@ _SECONDS = {"type": "integer", "minimum": 1}
 DETAILS = {
     400: "There was an error parsing the body",
     401: "This needs a token: Authorization: Bearer TOKEN (POST /auth/token)",
+    408: "The body did not arrive within 10 s; send it faster.",
     413: "The request body has 70000 bytes, the limit is 65536 bytes",
     414: "The URL has 9000 bytes, the limit is 8192 bytes",
     422: "1 part(s) of the request are invalid",
@@ -42,7 +43,7 @@ HEADERS: dict[int, dict[str, dict[str, Any]]] = {
 
 EVERYWHERE = (414, 422, 431, 500, 503)
 """Any operation with parameters may answer so."""
-WITH_BODY = (400, 413)
+WITH_BODY = (400, 408, 413)
 WITH_TOKEN = (401,)
 
 LOCATION = {"Location": {"description": "Where it can be read", "required": True, "schema": _TEXT}}
