@@ -73,6 +73,10 @@ test: lint servers binaries ## Lint, types, layering, unit, property, operator a
 test-long: setup servers node-binaries ## The tests marked long (at most 15 minutes)
 	$(PYTEST) -m 'long and not e2e' --timeout 600 tests
 
+.PHONY: bench
+bench: servers ## The library against what its users would write: build/bench.json (under 10 minutes; BENCH='--help' says more)
+	$(BIN)/python -m tests.bench $(BENCH)
+
 PLATFORM ?= auto
 NODE_ENV = PLATFORM=$(PLATFORM)
 

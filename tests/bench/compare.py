@@ -1,0 +1,139 @@
+"""Ratios: our application and its rivals under the same load, in rounds, each side once a round in random order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.bench.application import Application, Side
+from tests.bench.context import Context
+from tests.bench.cores import watch
+from tests.bench.figures import middle, order, ratios, spread_percent
+from tests.bench.load import Load, run
+from tests.bench.rows import BY_NAME, Result
+
+WARM_SECONDS = 1.0
+BOUND_PERCENT = 90.0
+"""Below this share of its core the server was not what bounded the measurement."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A side with its load by round. `fill_keys`: so many items are asked for in turn before, until all are cached."""
+
+    side: Side
+    load: Callable[[int], Load]
+    fill_keys: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`rivals` are the contenders that ours is divided by, by the name of the row."""
+
+    title: str
+    ours: Contender
+    rivals: Mapping[str, Contender]
+
+    @property
+    def contenders(self) -> dict[str, Contender]:
+        """By the names of their sides."""
+        return {contender.side.name: contender for contender in (self.ours, *self.rivals.values())}
+
+
+@dataclass
+class Samples:
+    """One side's rounds."""
+
+    requests_per_second: list[float] = field(default_factory=list)
+    requests_per_cpu_second: list[float] = field(default_factory=list)
+    p99_milliseconds: list[float] = field(default_factory=list)
+    server_core_percent: list[float] = field(default_factory=list)
+    application_percent: list[float] = field(default_factory=list)
+    other_cores_percent: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Rounded, with medians first."""
+        return {
+            "requestsPerSecond": round(middle(self.requests_per_second), 1),
+            "requestsPerCpuSecond": round(middle(self.requests_per_cpu_second), 1),
+            "p99Milliseconds": round(middle(self.p99_milliseconds), 2),
+            "serverCorePercent": round(middle(self.server_core_percent), 1),
+            "applicationPercent": round(middle(self.application_percent), 1),
+            "otherCoresPercent": round(middle(self.other_cores_percent), 1),
+            "requestsPerSecondRuns": [round(value, 1) for value in self.requests_per_second],
+        }
+
+
+def compare(comparison: Comparison, context: Context) -> list[Result]:
+    """The rows of a comparison."""
+    contenders = comparison.contenders
+    samples = {name: Samples() for name in contenders}
+    with ExitStack() as running:
+        applications = {
+            name: running.enter_context(Application(contender.side, context.placement.server))
+            for name, contender in contenders.items()
+        }
+        for name, application in applications.items():
+            _warm_up(contenders[name], application)
+        for number in range(context.rounds):
+            for name in order(list(contenders), number):
+                sample(applications[name], contenders[name].load(number), context, samples[name])
+                said = samples[name].requests_per_second[-1]
+                context.say(f"{comparison.title}: round {number + 1}/{context.rounds}, {name} {said:,.0f} requests/s")
+    ours = comparison.ours.side.name
+    return [
+        result(row, samples[ours], samples[rival.side.name], ours, rival.side.name)
+        for row, rival in comparison.rivals.items()
+    ]
+
+
+def sample(application: Application, load: Load, context: Context, into: Samples) -> None:
+    """One side's part of a round."""
+    with watch(context.placement, application) as busy:
+        summary = run(load, application.url, context.seconds)
+    into.requests_per_second.append(summary.requests_per_second)
+    into.requests_per_cpu_second.append(summary.requests / busy.application_seconds)
+    into.p99_milliseconds.append(summary.p99_milliseconds)
+    into.server_core_percent.append(busy.server_core)
+    into.application_percent.append(busy.application)
+    into.other_cores_percent.append(busy.other_cores)
+    if summary.failed:
+        into.failures.append(f"{summary.failed} of {summary.requests} requests of {application.side.name} failed "
+                             f"({summary.failures})")  # fmt: skip
+
+
+def result(row: str, ours: Samples, theirs: Samples, our_name: str, their_name: str) -> Result:
+    """The row of two sides' samples. Pure."""
+    runs = ratios(ours.requests_per_second, theirs.requests_per_second)
+    details = {
+        our_name: ours.as_json(),
+        their_name: theirs.as_json(),
+        "spreadPercent": round(spread_percent(runs), 1),
+        "perCpuSecond": round(middle(ratios(ours.requests_per_cpu_second, theirs.requests_per_cpu_second)), 4),
+    }
+    return Result(BY_NAME[row], middle(runs), runs, details, _problem(ours, theirs, their_name))
+
+
+def _problem(ours: Samples, theirs: Samples, their_name: str) -> str | None:
+    """Failures are no answers; and a rival that waits for the client or the database makes us look better."""
+    failures: Sequence[str] = [*ours.failures, *theirs.failures]
+    if failures:
+        return failures[0]
+    busy = middle(theirs.server_core_percent)
+    if busy < BOUND_PERCENT:
+        return (
+            f"the core of {their_name} was busy for {busy:.0f}% only: the client or the database bounded it, so the "
+            "ratio says too much"
+        )
+    return None
+
+
+def _warm_up(contender: Contender, application: Application) -> None:
+    """Until connections are open and caches full: a second of walking asks for every key at least once."""
+    run(contender.load(0), application.url, WARM_SECONDS)
+    fill = Load("walk", (str(contender.fill_keys),))
+    while contender.fill_keys and run(fill, application.url, WARM_SECONDS).requests < contender.fill_keys:
+        pass

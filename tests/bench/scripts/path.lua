@@ -1,0 +1,2 @@
+-- One path over and over. No arguments.
+require("report")
