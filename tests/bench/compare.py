@@ -1,4 +1,8 @@
-"""Ratios: our application and its rivals under the same load, in rounds, each side once a round in random order."""
+"""Ratios: our application and its rivals under the same load, in rounds of short slices.
+
+A slice is a second of load on one side; within a round the sides take turns, in random order each time. What disturbs
+the machine for longer than a second or two meets them alike.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,13 @@ from typing import Any
 
 from tests.bench.application import Application, Side
 from tests.bench.context import Context
-from tests.bench.cores import watch
+from tests.bench.cores import Busy, watch
 from tests.bench.figures import middle, order, ratios, spread_percent
-from tests.bench.load import Load, run
+from tests.bench.load import Load, Summary, run
 from tests.bench.rows import BY_NAME, Result
 
 WARM_SECONDS = 1.0
+SLICE_SECONDS = 1.0
 BOUND_PERCENT = 90.0
 """Below this share of its core the server was not what bounded the measurement."""
 
@@ -30,16 +35,24 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`rivals` are the contenders that ours is divided by, by the name of the row."""
+    """`rivals` are the contenders that ours is divided by, by the name of the row. `times` as many rounds as usual."""
 
     title: str
     ours: Contender
     rivals: Mapping[str, Contender]
+    times: int = 1
+
+    def rounds(self, usual: int) -> int:
+        """How many."""
+        return self.times * usual
 
     @property
     def contenders(self) -> dict[str, Contender]:
         """By the names of their sides."""
         return {contender.side.name: contender for contender in (self.ours, *self.rivals.values())}
+
+
+Slice = tuple[Summary, Busy]
 
 
 @dataclass
@@ -53,6 +66,22 @@ class Samples:
     application_percent: list[float] = field(default_factory=list)
     other_cores_percent: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+
+    def add(self, name: str, taken: Sequence[Slice]) -> None:
+        """A round, from its slices. Pure."""
+        summaries = [summary for summary, _ in taken]
+        requests = sum(summary.requests for summary in summaries)
+        self.requests_per_second.append(requests / sum(summary.seconds for summary in summaries))
+        self.requests_per_cpu_second.append(requests / sum(busy.application_seconds for _, busy in taken))
+        self.p99_milliseconds.append(middle([summary.p99_milliseconds for summary in summaries]))
+        self.server_core_percent.append(middle([busy.server_core for _, busy in taken]))
+        self.application_percent.append(middle([busy.application for _, busy in taken]))
+        self.other_cores_percent.append(middle([busy.other_cores for _, busy in taken]))
+        self.failures += [
+            f"{summary.failed} of {summary.requests} requests of {name} failed ({summary.failures})"
+            for summary in summaries
+            if summary.failed
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Rounded, with medians first."""
@@ -78,11 +107,18 @@ def compare(comparison: Comparison, context: Context) -> list[Result]:
         }
         for name, application in applications.items():
             _warm_up(contenders[name], application)
-        for number in range(context.rounds):
-            for name in order(list(contenders), number):
-                sample(applications[name], contenders[name].load(number), context, samples[name])
-                said = samples[name].requests_per_second[-1]
-                context.say(f"{comparison.title}: round {number + 1}/{context.rounds}, {name} {said:,.0f} requests/s")
+        for number in range(comparison.rounds(context.rounds)):
+            slices: dict[str, list[Slice]] = {name: [] for name in contenders}
+            for part in range(max(1, round(context.seconds / SLICE_SECONDS))):
+                seed = 1000 * number + part
+                for name in order(list(contenders), seed):
+                    slices[name].append(_slice(applications[name], contenders[name].load(seed), context))
+            for name, taken in slices.items():
+                samples[name].add(name, taken)
+            said = ", ".join(f"{name} {one.requests_per_second[-1]:,.0f}" for name, one in samples.items())
+            context.say(
+                f"{comparison.title}: round {number + 1}/{comparison.rounds(context.rounds)}, {said} requests/s"
+            )
     ours = comparison.ours.side.name
     return [
         result(row, samples[ours], samples[rival.side.name], ours, rival.side.name)
@@ -90,19 +126,10 @@ def compare(comparison: Comparison, context: Context) -> list[Result]:
     ]
 
 
-def sample(application: Application, load: Load, context: Context, into: Samples) -> None:
-    """One side's part of a round."""
+def _slice(application: Application, load: Load, context: Context) -> Slice:
     with watch(context.placement, application) as busy:
-        summary = run(load, application.url, context.seconds)
-    into.requests_per_second.append(summary.requests_per_second)
-    into.requests_per_cpu_second.append(summary.requests / busy.application_seconds)
-    into.p99_milliseconds.append(summary.p99_milliseconds)
-    into.server_core_percent.append(busy.server_core)
-    into.application_percent.append(busy.application)
-    into.other_cores_percent.append(busy.other_cores)
-    if summary.failed:
-        into.failures.append(f"{summary.failed} of {summary.requests} requests of {application.side.name} failed "
-                             f"({summary.failures})")  # fmt: skip
+        summary = run(load, application.url, SLICE_SECONDS)
+    return summary, busy
 
 
 def result(row: str, ours: Samples, theirs: Samples, our_name: str, their_name: str) -> Result:

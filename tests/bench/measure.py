@@ -29,7 +29,7 @@ def plan(context: Context, rows: Sequence[Row]) -> list[tuple[int, Callable[[], 
         rivals = {name: rival for name, rival in comparison.rivals.items() if name in wanted}
         if rivals:
             needed = replace(comparison, rivals=rivals)
-            planned.append((context.rounds * len(needed.contenders), partial(compare, needed, context)))
+            planned.append((needed.rounds(context.rounds), partial(compare, needed, context)))
     for names, says_a_round, measurement in ALONE:
         if names & wanted:
             planned.append((context.rounds * says_a_round, partial(measurement, context)))

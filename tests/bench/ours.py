@@ -164,13 +164,19 @@ def hot_report() -> FastAPI:
     return app
 
 
-def ping_with_telemetry() -> FastAPI:
-    """The ping of baselines/ping.py behind our telemetry."""
+def ping() -> FastAPI:
+    """A constant, with nothing of ours: what the same process answers without telemetry."""
     app = FastAPI()
-    app.add_middleware(TelemetryMiddleware, registry=CollectorRegistry())
 
     @app.get("/ping")
-    async def ping() -> dict[str, str]:
+    async def read_ping() -> dict[str, str]:
         return {"status": "ok"}
 
+    return app
+
+
+def ping_with_telemetry() -> FastAPI:
+    """The same behind our telemetry."""
+    app = ping()
+    app.add_middleware(TelemetryMiddleware, registry=CollectorRegistry())
     return app

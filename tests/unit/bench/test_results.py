@@ -9,6 +9,7 @@ import pytest
 from tests.bench import redis_killed, resize, stampede
 from tests.bench.application import Side
 from tests.bench.compare import Samples, result
+from tests.bench.cores import Busy
 from tests.bench.load import LoadError, Summary
 
 OUTPUT = """Running 3s test @ http://127.0.0.1:1/
@@ -43,6 +44,14 @@ def test_no_summary_is_an_error_that_shows_the_output() -> None:
 def samples(requests: list[float], core: float = 99.0, **more: Any) -> Samples:
     rounds = len(requests)
     return Samples(requests, requests, [10.0] * rounds, [core] * rounds, [core] * rounds, [50.0] * rounds, **more)
+
+
+def test_a_round_is_the_sum_of_its_slices() -> None:
+    one, other = Samples(), (Summary(100, 1.0, 1.0, 5.0, 0, ""), Busy(90, 80, 50, application_seconds=0.5))
+    one.add("ours", [other, (Summary(300, 1.0, 1.0, 9.0, 2, "read 2"), Busy(98, 96, 40, application_seconds=0.75))])
+    assert (one.requests_per_second, one.requests_per_cpu_second) == ([200.0], [320.0])
+    assert (one.p99_milliseconds, one.server_core_percent) == ([7.0], [94.0])
+    assert one.failures == ["2 of 300 requests of ours failed (read 2)"]
 
 
 def test_the_median_of_the_ratios_is_the_value() -> None:
