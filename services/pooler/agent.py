@@ -80,6 +80,7 @@ class Agent:
         self._applied: tuple[Wanted, Applied] | None = None
         self._totals = Totals()
         self._previous: Sample | None = None
+        self._listener: tuple[int, int] | None = None
         self._sample: Sample | None = None  # None while PgBouncer cannot be seen
         self._last_visit = clock()
         self._trouble = ""
@@ -173,6 +174,9 @@ class Agent:
         self._applied = (wanted, applied)
         if sample:
             stats = await self._console.stats()
+            if self._console.listener != self._listener:
+                # Another process, whose counters began at 0; they may have passed the old ones by now.
+                self._listener, self._previous = self._console.listener, None
             now = Sample(self._clock(), applied.limits.effective, stats, applied.pool)
             self._totals = advance(self._totals, self._previous, now)
             self._previous = self._sample = now

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import psycopg
@@ -93,6 +94,9 @@ class Console:
         self._refusal = "not tried yet"
         self.sessions = 0
         """Connections made so far. It changes whenever another PgBouncer process may be at the other end."""
+        self.listener: tuple[int, int] | None = None
+        """Which Unix socket the connection goes through, by inode and time of making: each process of PgBouncer makes
+        its own. None over TCP, where it cannot be told."""
 
     @classmethod
     def of(cls, settings: Settings) -> Console:
@@ -197,6 +201,7 @@ class Console:
         self._connection = connection
         self._backoff = FIRST_BACKOFF_SECONDS
         self.sessions += 1
+        self.listener = _unix_socket(connection.info.host, connection.info.port)
         return connection
 
     def _refused(self, reason: str, error: Exception) -> NoReturn:
@@ -204,3 +209,13 @@ class Console:
         self._not_before = self._clock() + self._backoff
         self._backoff = min(2 * self._backoff, LONGEST_BACKOFF_SECONDS)
         raise ConsoleError(f"PgBouncer's console is not connected: {reason}") from error
+
+
+def _unix_socket(host: str, port: int) -> tuple[int, int] | None:
+    if not host.startswith("/"):
+        return None
+    try:
+        made = (Path(host) / f".s.PGSQL.{port}").stat()
+    except OSError:  # its PgBouncer is already ending
+        return None
+    return made.st_ino, made.st_ctime_ns

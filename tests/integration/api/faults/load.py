@@ -11,8 +11,9 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,10 @@ CLIENT_SECONDS = 40.0
 WAIT_SECONDS = 60.0
 PROBLEM = "application/problem+json"
 MAX_FAILURES = 20
+
+
+Role = Callable[[httpx.AsyncClient, random.Random], Awaitable[bool]]
+"""What one client does next; whether it went well."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,9 @@ class Load:
         self._stopping = False
         self._streaks: list[int] = []
         self._prices = itertools.count(int(time.monotonic() * 10) % 1_000_000 + 1_000_000)
-        self._roles = [self._read] * readers + [self._write] * writers + [self._order] * buyers
+        # Each writer has items of its own: of two changes at the same time nobody could say which is the newer.
+        writes = [partial(self._write, self._items[number::writers]) for number in range(writers)]
+        self._roles: list[Role] = [*[self._read] * readers, *writes, *[self._order] * buyers]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -156,8 +163,8 @@ class Load:
                 self.book.fail(f"item {item} costs {content['price_cents']} after {floor} was confirmed")
         return True
 
-    async def _write(self, http: httpx.AsyncClient, draw: random.Random) -> bool:
-        item, price = draw.choice(self._items), next(self._prices)
+    async def _write(self, items: Sequence[int], http: httpx.AsyncClient, draw: random.Random) -> bool:
+        item, price = draw.choice(items), next(self._prices)
         answer = await self._ask(http, "write", "PATCH", f"/items/{item}", json={"price_cents": price})
         if answer is None:
             self.book.doubtful.add(item)
