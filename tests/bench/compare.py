@@ -14,7 +14,7 @@ from typing import Any
 from tests.bench.application import Application, Side
 from tests.bench.context import Context
 from tests.bench.cores import Busy, watch
-from tests.bench.figures import middle, order, ratios, spread_percent
+from tests.bench.figures import batched, middle, order, ratios, spread_percent
 from tests.bench.load import Load, Summary, run
 from tests.bench.rows import BY_NAME, Result
 
@@ -35,12 +35,17 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`rivals` are the contenders that ours is divided by, by the name of the row. `times` as many rounds as usual."""
+    """`rivals` are the contenders that ours is divided by, by the name of the row. `times` as many rounds as usual.
+
+    `afresh`: each round with new processes, because two of the same program differ by a few percent in speed (where
+    their memory lies, how their strings hash), which matters where the sides hardly differ.
+    """
 
     title: str
     ours: Contender
     rivals: Mapping[str, Contender]
     times: int = 1
+    afresh: bool = False
 
     def rounds(self, usual: int) -> int:
         """How many."""
@@ -98,32 +103,41 @@ class Samples:
 
 def compare(comparison: Comparison, context: Context) -> list[Result]:
     """The rows of a comparison."""
-    contenders = comparison.contenders
-    samples = {name: Samples() for name in contenders}
-    with ExitStack() as running:
-        applications = {
-            name: running.enter_context(Application(contender.side, context.placement.server))
-            for name, contender in contenders.items()
-        }
-        for name, application in applications.items():
-            _warm_up(contenders[name], application)
-        for number in range(comparison.rounds(context.rounds)):
-            slices: dict[str, list[Slice]] = {name: [] for name in contenders}
-            for part in range(max(1, round(context.seconds / SLICE_SECONDS))):
-                seed = 1000 * number + part
-                for name in order(list(contenders), seed):
-                    slices[name].append(_slice(applications[name], contenders[name].load(seed), context))
-            for name, taken in slices.items():
-                samples[name].add(name, taken)
-            said = ", ".join(f"{name} {one.requests_per_second[-1]:,.0f}" for name, one in samples.items())
-            context.say(
-                f"{comparison.title}: round {number + 1}/{comparison.rounds(context.rounds)}, {said} requests/s"
-            )
+    samples = {name: Samples() for name in comparison.contenders}
+    rounds = comparison.rounds(context.rounds)
+    for batch in batched(range(rounds), 1 if comparison.afresh else rounds):
+        with ExitStack() as running:
+            applications = {
+                name: running.enter_context(Application(contender.side, context.placement.server))
+                for name, contender in comparison.contenders.items()
+            }
+            for name, application in applications.items():
+                _warm_up(comparison.contenders[name], application)
+            for number in batch:
+                _round(number, comparison, applications, samples, context)
+                said = ", ".join(f"{name} {one.requests_per_second[-1]:,.0f}" for name, one in samples.items())
+                context.say(f"{comparison.title}: round {number + 1}/{rounds}, {said} requests/s")
     ours = comparison.ours.side.name
     return [
         result(row, samples[ours], samples[rival.side.name], ours, rival.side.name)
         for row, rival in comparison.rivals.items()
     ]
+
+
+def _round(
+    number: int,
+    comparison: Comparison,
+    applications: Mapping[str, Application],
+    samples: Mapping[str, Samples],
+    context: Context,
+) -> None:
+    slices: dict[str, list[Slice]] = {name: [] for name in applications}
+    for part in range(max(1, round(context.seconds / SLICE_SECONDS))):
+        seed = 1000 * number + part
+        for name in order(list(applications), seed):
+            slices[name].append(_slice(applications[name], comparison.contenders[name].load(seed), context))
+    for name, taken in slices.items():
+        samples[name].add(name, taken)
 
 
 def _slice(application: Application, load: Load, context: Context) -> Slice:

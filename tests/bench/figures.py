@@ -12,6 +12,11 @@ def order(sides: Sequence[str], number: int) -> list[str]:
     return Random(number).sample(list(sides), len(sides))
 
 
+def batched(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
+    """The numbers in their order, so many together."""
+    return [numbers[at : at + size] for at in range(0, len(numbers), size)]
+
+
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Ours by theirs, round by round: what disturbs the machine for longer than a round cancels out."""
     if len(ours) != len(theirs) or not ours:
