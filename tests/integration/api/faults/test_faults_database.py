@@ -92,6 +92,7 @@ async def test_postgresql_killed(stack: Stack, api: Watched) -> None:
     await assert_as_before(stack, api)
 
 
+@pytest.mark.long
 async def test_pgbouncer_killed(stack: Stack, api: Watched) -> None:
     """kill -9: the same promise, though the statements that it had prepared are gone with it."""
     await outage(stack, api, stack.pgbouncer, killed=True)
