@@ -174,9 +174,11 @@ class Agent:
         self._applied = (wanted, applied)
         if sample:
             stats = await self._console.stats()
-            if self._console.listener != self._listener:
+            listener = self._console.listener
+            if self._listener is not None and listener is not None and listener != self._listener:
                 # Another process, whose counters began at 0; they may have passed the old ones by now.
-                self._listener, self._previous = self._console.listener, None
+                self._previous = None
+            self._listener = listener or self._listener
             now = Sample(self._clock(), applied.limits.effective, stats, applied.pool)
             self._totals = advance(self._totals, self._previous, now)
             self._previous = self._sample = now

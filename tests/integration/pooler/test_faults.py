@@ -55,6 +55,29 @@ def test_a_restarted_pgbouncer_gets_its_size_before_readiness_and_counters_go_on
         )
 
 
+def test_a_restart_is_known_though_the_new_counters_have_passed_the_old_ones(catalog: Postgres) -> None:
+    """The agent looks away meanwhile: what it sees next is larger than what it saw last, and all of it is new."""
+    with Pod(catalog) as pod:
+        pod.publish(1, pool_size=5)
+        pod.start_agent()
+        wait_for("readiness", pod.is_ready)
+        with Load(pod.app_login, clients=4) as before:
+            wait_for("transactions", lambda: before.done > 100)
+        wait_for("they are counted", lambda: (pod.value("trimtab_pooler_xacts_total") or 0) >= before.done)
+        counted = pod.value("trimtab_pooler_xacts_total")
+        assert counted is not None
+        agent = pod.agent_process()
+        agent.suspend()
+        try:
+            pod.pgbouncer.kill()
+            pod.pgbouncer.start()
+            with Load(pod.app_login, clients=4) as after:
+                wait_for("more transactions than before", lambda: after.done > 3 * counted)
+        finally:
+            agent.resume()
+        wait_for("all are counted", lambda: (pod.value("trimtab_pooler_xacts_total") or 0) >= counted + after.done)
+
+
 def test_the_agent_outlives_postgresql_and_says_no_reconnect_meanwhile(catalog: Postgres) -> None:
     with Pod(catalog) as pod:
         pod.publish(1, pool_size=6)
